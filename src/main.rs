@@ -1,0 +1,3 @@
+//! The `stack-e2e` program: everything is in the library.
+
+fn main() {}

@@ -1,0 +1,168 @@
+//! Matrix x stack x options -> a [`Plan`]: everything decided, nothing left to choose at run time. Pure.
+
+use crate::event::{LeftOutInfo, UnitInfo};
+use crate::scenario::{Change, Timeouts};
+use crate::types::{
+    CaseId, CheckName, ClusterName, CombinationId, KubernetesVersion, Namespace, ProviderKind, RunId,
+};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// What one command is going to do. Immutable; printed by `plan --format json`, carried out by `run`, kept in the
+/// run's directory for `--resume`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The run.
+    pub run: RunId,
+    /// When it was made.
+    pub made: Timestamp,
+    /// After this moment `sweep` may take what the run left.
+    pub expires: Timestamp,
+    /// Where the clusters come from; one provider for all scenarios of a command.
+    pub provider: ProviderKind,
+    /// The namespace of all objects of the run in the management cluster.
+    pub namespace: Namespace,
+    /// The objects that all units share: ClusterClasses and their templates, rendered, without namespace and
+    /// labels; the provider adds both.
+    pub shared: Vec<Value>,
+    /// The runs, in order.
+    pub runs: Vec<PlannedRun>,
+    /// What does not run, and why.
+    pub left_out: Vec<LeftOutInfo>,
+    /// How many units may be alive at once.
+    pub concurrency: usize,
+    /// Which part of the whole this is: (index from 1, number of shards).
+    pub shard: Option<(u32, u32)>,
+    /// Whether clusters of failed units are kept.
+    pub keep_on_failure: bool,
+}
+
+/// One combination, planned.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedRun {
+    /// The combination; the unit is named by it everywhere.
+    pub id: CombinationId,
+    /// Readable name.
+    pub name: String,
+    /// The scenario.
+    pub scenario: String,
+    /// The stack: `<provider>-<stack>`.
+    pub stack: String,
+    /// The Cluster object's name: unique among all runs and all combinations.
+    pub cluster: ClusterName,
+    /// The release that the cluster starts on.
+    pub release: Release,
+    /// The release to upgrade to, when the stack has the next minor.
+    pub next_release: Option<Release>,
+    /// Control plane Machines.
+    pub control_planes: u32,
+    /// Worker Machines.
+    pub workers: u32,
+    /// ClusterClass variables.
+    pub variables: BTreeMap<String, Value>,
+    /// What is done, in order.
+    pub steps: Vec<Step>,
+    /// Deadlines.
+    pub timeouts: Timeouts,
+    /// Switch values, for properties and labels.
+    pub switches: BTreeMap<String, String>,
+    /// Failures that are known: case id (without the change suffix) -> reason.
+    pub expected: BTreeMap<CheckName, String>,
+}
+
+/// A release of a Cluster Stack for one minor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// The ClusterClass: `<provider>-<stack>-1-NN-<version>`.
+    pub class: String,
+    /// The version of the nodes.
+    pub kubernetes: KubernetesVersion,
+    /// Names of the worker classes of the ClusterClass; the first one is used for the workers.
+    pub worker_class: String,
+}
+
+/// One step of a unit between provision and tear-down.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// The case that reports it.
+    pub case: CaseId,
+    /// What is done.
+    pub action: StepAction,
+    /// What the cluster is meant to be while this step runs (for a change: after it).
+    pub target: Target,
+}
+
+/// What a step does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepAction {
+    /// Look.
+    Check(CheckName),
+    /// Change the cluster to the step's target.
+    Change(Change),
+    /// Known while planning that it does not apply; reported as skipped with this reason.
+    Skip(String),
+}
+
+/// The wanted state of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Target {
+    /// Release, and with it the version.
+    pub release: Release,
+    /// Control plane Machines.
+    pub control_planes: u32,
+    /// Worker Machines.
+    pub workers: u32,
+}
+
+impl PlannedRun {
+    /// The wanted state right after provisioning.
+    #[must_use]
+    pub fn first_target(&self) -> Target {
+        Target {
+            release: self.release.clone(),
+            control_planes: self.control_planes,
+            workers: self.workers,
+        }
+    }
+
+    /// The unit as the reports know it.
+    #[must_use]
+    pub fn info(&self, run: &RunId, shard: Option<(u32, u32)>) -> UnitInfo {
+        let mut properties = self.switches.clone();
+        properties.insert("stack-release".into(), self.release.class.clone());
+        properties.insert("kubernetes-version".into(), self.release.kubernetes.to_string());
+        properties.insert("run-id".into(), run.to_string());
+        properties.insert("combination-id".into(), self.id.to_string());
+        if let Some((index, of)) = shard {
+            properties.insert("shard".into(), format!("{index}/{of}"));
+        }
+        let mut cases = vec![CaseId("provision".into())];
+        cases.extend(self.steps.iter().map(|step| step.case.clone()));
+        cases.push(CaseId("tear-down".into()));
+        cases.push(CaseId("prove-clean".into()));
+        UnitInfo {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            scenario: self.scenario.clone(),
+            stack: self.stack.clone(),
+            cluster: self.cluster.to_string(),
+            properties,
+            cases,
+        }
+    }
+
+    /// The deadline of a whole unit: the sum of those of its phases, a bound for `--deadline`.
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        let steps = self.steps.iter().map(|step| match step.action {
+            StepAction::Check(_) => self.timeouts.check,
+            StepAction::Change(_) => self.timeouts.change,
+            StepAction::Skip(_) => Duration::ZERO,
+        });
+        self.timeouts.provision + steps.sum::<Duration>() + self.timeouts.delete
+    }
+}
