@@ -5,6 +5,7 @@ mod id;
 mod name;
 mod object;
 mod redact;
+mod target;
 mod version;
 
 pub use duration::{DurationError, parse_duration, show_duration};
@@ -15,6 +16,7 @@ pub use name::{
 };
 pub use object::ObjectRef;
 pub use redact::{Redactor, Secret};
+pub use target::{Release, Target};
 pub use version::{KubernetesMinor, KubernetesVersion, VersionError};
 
 /// A set of switch values in the order of the scenario file: what makes one combination.
