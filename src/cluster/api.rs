@@ -333,3 +333,30 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
     }
     text.replace('\n', " ")
 }
+
+impl Api {
+    /// Succeeds when the server's certificate is not trusted: the proof that verification takes place.
+    ///
+    /// # Errors
+    /// Says what happened instead.
+    pub async fn version_refused(&self) -> Result<(), String> {
+        let nodes = self.api(&Kind::of("v1", "Node"), None);
+        match tokio::time::timeout(CALL_LIMIT, nodes.list(&ListParams::default().limit(1))).await {
+            Ok(Ok(_)) => {
+                Err("a client that trusts another CA was served: the certificate is not verified".into())
+            }
+            Ok(Err(kube::Error::Api(status))) => {
+                Err(format!("a client that trusts another CA got an answer: {}", status.message))
+            }
+            Ok(Err(error)) => {
+                let words = chain(&error);
+                if words.contains("certificate") {
+                    Ok(())
+                } else {
+                    Err(format!("a client that trusts another CA failed for another reason: {words}"))
+                }
+            }
+            Err(_) => Err(format!("no answer for {}", crate::types::show_duration(CALL_LIMIT))),
+        }
+    }
+}

@@ -3,7 +3,7 @@
 use crate::event::{LeftOutInfo, UnitInfo};
 use crate::scenario::{Change, Timeouts};
 use crate::types::{
-    CaseId, CheckName, ClusterName, CombinationId, Namespace, ProviderKind, Release, RunId, Target,
+    CaseId, CheckName, ClusterName, CombinationId, Namespace, Owner, ProviderKind, Release, RunId, Target,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,8 @@ pub struct Plan {
     pub made: Timestamp,
     /// After this moment `sweep` may take what the run left.
     pub expires: Timestamp,
+    /// Which process on which boot of which machine carries it out; `sweep` asks whether that one still lives.
+    pub owner: Owner,
     /// Where the clusters come from; one provider for all scenarios of a command.
     pub provider: ProviderKind,
     /// The namespace of all objects of the run in the management cluster.

@@ -4,6 +4,7 @@ mod duration;
 mod id;
 mod name;
 mod object;
+mod owner;
 mod redact;
 mod target;
 mod version;
@@ -15,6 +16,7 @@ pub use name::{
     ValueName,
 };
 pub use object::ObjectRef;
+pub use owner::Owner;
 pub use redact::{Redactor, Secret};
 pub use target::{Release, Target};
 pub use version::{KubernetesMinor, KubernetesVersion, VersionError};
@@ -34,6 +36,8 @@ pub mod label {
     pub const COMBINATION: &str = "e2e.clusterstack.x-k8s.io/combination";
     /// The scenario that the object belongs to.
     pub const SCENARIO: &str = "e2e.clusterstack.x-k8s.io/scenario";
+    /// Annotation: the process that carries the run out, as [`super::Owner`] writes it.
+    pub const OWNER: &str = "e2e.clusterstack.x-k8s.io/owner";
     /// Annotation: Unix seconds after which `sweep` may take the object.
     pub const EXPIRES_AT: &str = "e2e.clusterstack.x-k8s.io/expires-at";
 }
