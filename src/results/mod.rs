@@ -1,7 +1,23 @@
 //! Events -> [`RunReport`] -> [`Verdict`]. The same from a live run, a replayed journal or merged shards. Pure,
-//! but for `journal`, whose writer and reader touch the one file.
+//! but for `journal` and `file`, which touch the files of a run.
 
-use crate::event::{CancelReason, Cleanliness, Failure, LeftOutInfo, UnitInfo};
+mod file;
+mod fold;
+mod journal;
+mod merge;
+mod redacted;
+#[cfg(test)]
+pub(crate) mod script;
+mod verdict;
+
+pub use file::write_atomically;
+pub use fold::{FoldError, Folder, fold};
+pub use journal::{FILE_NAME as JOURNAL_FILE, Journal, JournalError, Torn, read as read_journal};
+pub use merge::merge;
+pub use redacted::redacted;
+pub use verdict::{ExitStatus, Verdict};
+
+use crate::event::{CancelReason, Cleanliness, Failure, LeftOutInfo, Outcome, UnitInfo};
 use crate::types::{CaseId, RunId};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -11,6 +27,8 @@ use serde::Serialize;
 pub struct RunReport {
     /// The run.
     pub run: RunId,
+    /// Version of the harness.
+    pub harness: String,
     /// When it began.
     pub started: Timestamp,
     /// When its last event happened.
@@ -19,9 +37,11 @@ pub struct RunReport {
     pub units: Vec<UnitReport>,
     /// What was left out, and why.
     pub left_out: Vec<LeftOutInfo>,
+    /// Whether the shared preparation is known to have ended, well or not.
+    pub prepared: bool,
     /// A failure of the shared preparation.
     pub prepare_failure: Option<Failure>,
-    /// The most urgent reason to stop early, if there was one.
+    /// The most urgent reason to stop early, if there was one since the run was started or last resumed.
     pub cancelled: Option<CancelReason>,
     /// What is known of leftovers of the whole run; `Unknown` until the run says so.
     pub clean: Cleanliness,
@@ -42,6 +62,8 @@ pub struct UnitReport {
     pub cases: Vec<CaseReport>,
     /// Evidence files, relative to the run's directory.
     pub evidence: Vec<String>,
+    /// Evidence that could not be had, one line each.
+    pub trouble: Vec<String>,
     /// How to go on with a kept cluster.
     pub commands: Vec<String>,
     /// What is known of the unit's objects; `Unknown` until the unit says so.
@@ -55,6 +77,8 @@ pub struct CaseReport {
     pub case: CaseId,
     /// All tries, in order; empty when it never ran.
     pub attempts: Vec<AttemptReport>,
+    /// Why there is no attempt; `None` when there is one.
+    pub missing: Option<String>,
     /// The verdict over all tries.
     pub verdict: Verdict,
 }
@@ -67,36 +91,32 @@ pub struct AttemptReport {
     /// When it ended.
     pub finished: Timestamp,
     /// How it ended.
-    pub outcome: crate::event::Outcome,
+    pub outcome: Outcome,
 }
 
-/// The verdict of a case, a unit or a run. The order is the severity: the verdict of a whole is the maximum of
-/// its parts, with `Skipped` and `Passed` alike harmless.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Not looked at, for a reason that is said.
-    Skipped,
-    /// As it should be.
-    Passed,
-    /// Failed first, passed on a retry.
-    Flaky,
-    /// The product is at fault.
-    Failed,
-    /// Infrastructure or the harness itself is at fault, or it never ran: nothing is known about the product.
-    Errored,
-}
-
-impl Verdict {
-    /// The word in reports.
+impl CaseReport {
+    /// The try that the verdict rests on: the last one that looked at anything, else the last one.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Skipped => "skipped",
-            Self::Passed => "passed",
-            Self::Flaky => "flaky",
-            Self::Failed => "failed",
-            Self::Errored => "errored",
+    pub fn deciding(&self) -> Option<&AttemptReport> {
+        let looked = |a: &&AttemptReport| !matches!(a.outcome, Outcome::Skipped { .. });
+        self.attempts.iter().rev().find(looked).or(self.attempts.last())
+    }
+
+    /// The failure behind a verdict of failed or errored, if there is one to show.
+    #[must_use]
+    pub fn failure(&self) -> Option<&Failure> {
+        match (self.verdict, &self.deciding()?.outcome) {
+            (Verdict::Failed | Verdict::Errored, Outcome::Failed { failure, .. }) => Some(failure),
+            _ => None,
         }
+    }
+}
+
+impl UnitReport {
+    /// The first case that makes the unit bad: in the order of a unit's life the first trouble is the most likely
+    /// cause of all later ones.
+    #[must_use]
+    pub fn first_trouble(&self) -> Option<&CaseReport> {
+        self.cases.iter().find(|case| case.verdict >= Verdict::Failed)
     }
 }

@@ -1,0 +1,1 @@
+//! Live lines, a live table, and the last screen.

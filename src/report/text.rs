@@ -1,0 +1,144 @@
+//! Texts from elsewhere (logs, conditions, pod names) made fit to be shown: nothing in them may move the cursor,
+//! break a file format or fake a line of ours.
+
+use std::borrow::Cow;
+
+/// Drops ANSI sequences and control characters but for newline and tab; `\r\n` and a lone `\r` become a newline.
+/// Also drops what XML 1.0 cannot hold, and what turns the direction of writing around.
+pub(crate) fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\u{1b}' => skip_escape(&mut chars),
+            '\r' => {
+                if chars.peek() != Some(&'\n') {
+                    out.push('\n');
+                }
+            }
+            '\n' | '\t' => out.push(c),
+            c if c.is_control() || is_unfit(c) => {}
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Skips what follows an ESC. Only the common form `[ parameters letter` is taken as a sequence: an unfinished one
+/// of another form must not swallow the rest of the text.
+fn skip_escape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
+    if chars.peek() != Some(&'[') {
+        return;
+    }
+    let mut ahead = chars.clone();
+    ahead.next();
+    while ahead
+        .peek()
+        .is_some_and(|c| matches!(c, '0'..='9' | ';' | ':' | '?'))
+    {
+        ahead.next();
+    }
+    if ahead.next().is_some_and(|c| ('@'..='~').contains(&c)) {
+        *chars = ahead;
+    }
+}
+
+fn is_unfit(c: char) -> bool {
+    matches!(c,
+        '\u{fffe}' | '\u{ffff}'
+        | '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        | '\u{2028}' | '\u{2029}')
+}
+
+/// One printable line of at most `max` characters.
+pub(crate) fn one_line(text: &str, max: usize) -> String {
+    // Of a megabyte in one line only the beginning is looked at.
+    let text = printable(&shorten(text, max.saturating_mul(8)));
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    shorten(&line, max).into_owned()
+}
+
+/// At most `max` characters, with `…` for what is cut off at the end.
+pub(crate) fn shorten(text: &str, max: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(max) {
+        None => Cow::Borrowed(text),
+        Some(_) => {
+            let keep: String = text.chars().take(max.saturating_sub(1)).collect();
+            Cow::Owned(keep + "…")
+        }
+    }
+}
+
+/// At most about `max` bytes: the head and the tail, cut at line ends where there are any, with the number of bytes
+/// left out between them.
+pub(crate) fn head_and_tail(text: &str, max: usize) -> Cow<'_, str> {
+    if text.len() <= max {
+        return Cow::Borrowed(text);
+    }
+    let (mut head, mut tail) = (max / 2, text.len() - max / 2);
+    while !text.is_char_boundary(head) {
+        head -= 1;
+    }
+    while !text.is_char_boundary(tail) {
+        tail += 1;
+    }
+    if let Some(end) = text[..head].rfind('\n') {
+        head = end + 1;
+    }
+    if let Some(start) = text[tail..].find('\n') {
+        tail += start + 1;
+    }
+    let left_out = tail - head;
+    Cow::Owned(format!(
+        "{}[… {left_out} bytes left out …]\n{}",
+        &text[..head],
+        &text[tail..]
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn hostile_bytes_become_harmless() {
+        for (text, shown) in [
+            ("plain\ttext\n", "plain\ttext\n"),
+            ("\u{1b}[1;31mred\u{1b}[0m", "red"),
+            ("\u{1b}]0;title without an end", "]0;title without an end"),
+            ("\u{1b}[12", "[12"),
+            ("a\r\nb\rc", "a\nb\nc"),
+            ("a\u{0}\u{7}\u{8}\u{9b}b", "ab"),
+            ("\u{fffe}\u{ffff}\u{202e}x", "x"),
+        ] {
+            assert_eq!(printable(text), shown, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn lines_and_bodies_are_cut() {
+        assert_eq!(one_line("a \n b\u{1b}[0m\tc", 80), "a b c");
+        assert_eq!(one_line("abcdef", 4), "abc…");
+        assert_eq!(head_and_tail("abc", 3), "abc");
+        assert_eq!(
+            head_and_tail("1\n2\n3\n4\n5\n6\n", 8),
+            "1\n2\n[… 6 bytes left out …]\n6\n"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn cutting_never_splits_a_character(text in "\\PC{0,200}", max in 0_usize..300) {
+            let cut = head_and_tail(&text, max);
+            prop_assert!(cut.len() <= max + 60);
+            prop_assert!(shorten(&text, max).chars().count() <= max.max(1));
+        }
+    }
+}
