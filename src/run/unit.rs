@@ -1,0 +1,397 @@
+//! The life of one unit, straight through: provision, steps, and on every path the epilogue: collect, tear down,
+//! prove clean.
+
+use super::clock::Clock;
+use super::dispatcher::Input;
+use super::world::{Memory, World};
+use crate::check::Checked;
+use crate::cluster::Why;
+use crate::event::{Act, CancelReason, Cleanliness, Event, EventKind, Failure, FailureClass, Outcome, Phase};
+use crate::plan::{Plan, PlannedRun, StepAction};
+use crate::types::{CaseId, CombinationId};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// What a single call may take on top of the limits that the provider keeps itself. It ends what would never end.
+const CALL_LIMIT: Duration = Duration::from_secs(120);
+
+/// A unit's connection to the dispatcher.
+pub(super) struct Unit {
+    pub(super) plan: Arc<Plan>,
+    pub(super) index: usize,
+    pub(super) world: Arc<World>,
+    pub(super) clock: Clock,
+    pub(super) inputs: mpsc::UnboundedSender<Input>,
+    pub(super) cancel: watch::Receiver<Option<CancelReason>>,
+    pub(super) run_directory: PathBuf,
+    /// How often each case has ended before, in an earlier life of the run.
+    pub(super) attempts: BTreeMap<CaseId, u32>,
+    /// Whether an earlier life may have left a cluster of this unit.
+    pub(super) dirty: bool,
+}
+
+/// How long a delete call may still take when the run is to end at once; the whole hand-over has 2 seconds.
+const HANDOVER: Duration = Duration::from_millis(800);
+
+/// What the journal says about a unit of a killed run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Earlier {
+    /// It ended, and was proven clean: nothing is to be done.
+    pub done: bool,
+    /// Something of it may exist.
+    pub dirty: bool,
+    /// How often each case has ended.
+    pub attempts: BTreeMap<CaseId, u32>,
+}
+
+/// Reads from a journal what is left to do for each unit.
+#[must_use]
+pub fn resumable(events: &[Event]) -> BTreeMap<CombinationId, Earlier> {
+    let mut units: BTreeMap<CombinationId, Earlier> = BTreeMap::new();
+    for event in events {
+        let Some(id) = &event.unit else { continue };
+        let unit = units.entry(id.clone()).or_default();
+        match &event.kind {
+            EventKind::UnitStarted => unit.done = false,
+            EventKind::Intent { act: Act::Create, .. } => unit.dirty = true,
+            EventKind::CaseFinished { case, .. } => *unit.attempts.entry(case.clone()).or_default() += 1,
+            EventKind::UnitFinished { clean } => {
+                unit.done = *clean == Cleanliness::Clean;
+                unit.dirty = *clean != Cleanliness::Clean;
+            }
+            EventKind::RunStarted { .. }
+            | EventKind::RunResumed { .. }
+            | EventKind::Prepared { .. }
+            | EventKind::PhaseStarted { .. }
+            | EventKind::Intent { .. }
+            | EventKind::Waiting { .. }
+            | EventKind::Collected { .. }
+            | EventKind::Kept { .. }
+            | EventKind::Cancelled { .. }
+            | EventKind::RunFinished { .. } => {}
+        }
+    }
+    units
+}
+
+/// Why a unit must not act.
+struct Stopped;
+
+impl Unit {
+    fn run(&self) -> &PlannedRun {
+        &self.plan.runs[self.index]
+    }
+
+    fn cancelled(&self) -> Option<CancelReason> {
+        *self.cancel.borrow()
+    }
+
+    /// Tells what happened. The dispatcher outlives its units, so nothing is lost.
+    fn tell(&self, kind: EventKind) {
+        let at = self.clock.now();
+        let event = Event { at, unit: Some(self.run().id.clone()), kind };
+        let _ = self.inputs.send(Input::Event { event, ack: None });
+    }
+
+    /// Announces an act, and returns once it is on disk.
+    async fn intent(&self, act: Act) -> Result<(), Stopped> {
+        let object = self.world.object(&self.plan, self.run());
+        let kind = EventKind::Intent { act, object };
+        let event = Event { at: self.clock.now(), unit: Some(self.run().id.clone()), kind };
+        let (ack, written) = oneshot::channel();
+        let _ = self.inputs.send(Input::Event { event, ack: Some(ack) });
+        match written.await {
+            Ok(true) => Ok(()),
+            Ok(false) | Err(_) => Err(Stopped),
+        }
+    }
+
+    fn why(&self, phase: Phase) -> impl FnMut(&Why) + use<> {
+        let (inputs, clock, id) = (self.inputs.clone(), self.clock, self.run().id.clone());
+        move |why: &Why| {
+            let kind = EventKind::Waiting { phase, why: why.to_string() };
+            let event = Event { at: clock.now(), unit: Some(id.clone()), kind };
+            let _ = inputs.send(Input::Event { event, ack: None });
+        }
+    }
+
+    fn ended(&self, case: &CaseId, started: jiff::Timestamp, outcome: Outcome) {
+        let attempt = self.attempts.get(case).copied().unwrap_or(0);
+        self.tell(EventKind::CaseFinished { case: case.clone(), attempt, started, outcome });
+    }
+
+    /// Carries out `work` until it ends, the run is cancelled, or `limit` is over.
+    async fn guarded<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let mut cancel = self.cancel.clone();
+        tokio::select! {
+            biased;
+            reason = cancel.wait_for(Option::is_some) => {
+                let reason = reason.ok().and_then(|reason| *reason);
+                let words = reason.map_or("the run has ended", CancelReason::as_str);
+                Err(Failure::new(FailureClass::Cancelled, format!("{what} was stopped: {words}")))
+            }
+            ended = tokio::time::timeout(limit, work) => ended.unwrap_or_else(|_| Err(overdue(what, limit))),
+        }
+    }
+
+    /// The whole life.
+    pub(super) async fn live(mut self) {
+        self.tell(EventKind::UnitStarted);
+        if self.dirty && !self.reclaim().await {
+            return;
+        }
+        let mut memory = self.world.begin();
+        let mut cause: Option<Failure> = None;
+        let created = self.provision(&mut memory, &mut cause).await;
+        self.steps(&memory, &mut cause).await;
+        self.epilogue(&memory, cause, created).await;
+    }
+
+    /// Only the end of a life, for a unit whose task has died.
+    pub(super) async fn bury(self, failure: Failure) {
+        let memory = self.world.begin();
+        self.epilogue(&memory, Some(failure), true).await;
+    }
+
+    /// An earlier life of the run may have left this unit's cluster: that goes first.
+    async fn reclaim(&mut self) -> bool {
+        let (ended, clean) = self.tear_down().await;
+        if let (Ok(()), Cleanliness::Clean) = (&ended, &clean) {
+            return true;
+        }
+        if let Err(failure) = ended {
+            self.ended(&case("tear-down"), self.clock.now(), failed(failure));
+        }
+        self.tell(EventKind::UnitFinished { clean });
+        false
+    }
+
+    /// Whether the create call was announced; from then on there is something to tear down, whatever came of it.
+    async fn provision(&self, memory: &mut Memory, cause: &mut Option<Failure>) -> bool {
+        let case = case("provision");
+        let started = self.clock.now();
+        self.tell(EventKind::PhaseStarted { phase: Phase::Provision });
+        if self.intent(Act::Create).await.is_err() {
+            let words = self.cancelled().map_or("its intent could not be written down", CancelReason::as_str);
+            let failure = Failure::new(FailureClass::Cancelled, format!("nothing was created: {words}"));
+            self.ended(&case, started, failed(failure.clone()));
+            *cause = Some(failure);
+            return false;
+        }
+        let run = self.run();
+        let work = async {
+            let created = tokio::time::timeout(CALL_LIMIT, self.world.create(run)).await;
+            created.unwrap_or_else(|_| Err(overdue("the create call", CALL_LIMIT)))?;
+            self.world.provision(run, memory, self.why(Phase::Provision)).await
+        };
+        match self.guarded("provisioning", run.timeouts.provision + CALL_LIMIT, work).await {
+            Ok(note) => self.ended(&case, started, Outcome::Passed { note }),
+            Err(failure) => {
+                self.ended(&case, started, failed(failure.clone()));
+                *cause = Some(failure);
+            }
+        }
+        true
+    }
+
+    /// A failed change makes what follows meaningless; a failed check does not.
+    async fn steps(&self, memory: &Memory, cause: &mut Option<Failure>) {
+        let mut blocked: Option<String> = cause.as_ref().map(|_| "provision failed".into());
+        for step in &self.run().steps {
+            if self.cancelled().is_some() {
+                // What has no outcome is reported as never run, with the reason of the cancellation.
+                return;
+            }
+            let started = self.clock.now();
+            if let Some(why) = &blocked {
+                self.ended(&step.case, started, Outcome::Skipped { reason: format!("not run: {why}") });
+                continue;
+            }
+            let outcome = match &step.action {
+                StepAction::Skip(reason) => Outcome::Skipped { reason: reason.clone() },
+                StepAction::Check(name) => {
+                    self.tell(EventKind::PhaseStarted { phase: Phase::Check });
+                    let run = self.run();
+                    let work =
+                        async { Ok(self.world.check(run, &step.case, name, &step.target, memory).await) };
+                    let limit = run.timeouts.check + CALL_LIMIT;
+                    let checked = self.guarded(&format!("check `{name}`"), limit, work).await;
+                    let known = run.expected.get(name).cloned();
+                    match checked.unwrap_or_else(Checked::Failed) {
+                        Checked::Passed(note) if known.is_some() => Outcome::Passed {
+                            note: format!("{note} (expected to fail, but passed: remove the `expect` entry)"),
+                        },
+                        Checked::Passed(note) => Outcome::Passed { note },
+                        Checked::Skipped(reason) => Outcome::Skipped { reason },
+                        // Only the product can be expected to fail; a broken network is never known trouble.
+                        Checked::Failed(failure) => Outcome::Failed {
+                            expected: known.filter(|_| failure.class == FailureClass::CheckFailed),
+                            failure,
+                        },
+                    }
+                }
+                StepAction::Change(_) => {
+                    self.tell(EventKind::PhaseStarted { phase: Phase::Change });
+                    if self.intent(Act::Change).await.is_err() {
+                        return;
+                    }
+                    let run = self.run();
+                    let work = self.world.change(run, &step.case, &step.target, self.why(Phase::Change));
+                    let limit = run.timeouts.change + CALL_LIMIT;
+                    match self.guarded(&format!("`{}`", step.case), limit, work).await {
+                        Ok(note) => Outcome::Passed { note },
+                        Err(failure) => {
+                            blocked = Some(format!("{} failed", step.case));
+                            failed(failure)
+                        }
+                    }
+                }
+            };
+            if let Outcome::Failed { failure, expected: None } = &outcome {
+                cause.get_or_insert_with(|| failure.clone());
+            }
+            self.ended(&step.case, started, outcome);
+        }
+    }
+
+    /// On every path: evidence when something failed, then tear down, then the proof.
+    async fn epilogue(&self, memory: &Memory, cause: Option<Failure>, created: bool) {
+        let run = self.run();
+        let own_fault = cause.as_ref().is_some_and(|failure| failure.class != FailureClass::Cancelled);
+        if let Some(failure) = cause.as_ref().filter(|_| own_fault && self.cancelled().is_none()) {
+            self.collect(memory, failure).await;
+            if self.plan.keep_on_failure && created {
+                self.tell(EventKind::Kept { commands: self.world.commands(&self.plan, run) });
+                for name in ["tear-down", "prove-clean"] {
+                    let reason = "kept on request (--keep-on-failure)".into();
+                    self.ended(&case(name), self.clock.now(), Outcome::Skipped { reason });
+                }
+                self.tell(EventKind::UnitFinished { clean: Cleanliness::Kept });
+                return;
+            }
+        }
+        if !created {
+            for name in ["tear-down", "prove-clean"] {
+                let reason = "nothing was created".into();
+                self.ended(&case(name), self.clock.now(), Outcome::Skipped { reason });
+            }
+            self.tell(EventKind::UnitFinished { clean: Cleanliness::Clean });
+            return;
+        }
+        let started = self.clock.now();
+        let (ended, clean) = self.tear_down().await;
+        match ended {
+            Ok(()) => self.ended(&case("tear-down"), started, Outcome::Passed { note: String::new() }),
+            Err(failure) => self.ended(&case("tear-down"), started, failed(failure)),
+        }
+        let proven = match &clean {
+            Cleanliness::Clean => Outcome::Passed { note: "nothing of the cluster is left".into() },
+            Cleanliness::Left { objects } => {
+                let names: Vec<String> = objects.iter().map(ToString::to_string).collect();
+                let summary = format!("{} objects are left: {}", objects.len(), names.join(", "));
+                failed(Failure::new(FailureClass::Leftover, summary).about(objects.first().cloned()))
+            }
+            Cleanliness::Unknown { why } => failed(Failure::new(
+                FailureClass::Leftover,
+                format!("not known whether anything is left: {why}"),
+            )),
+            Cleanliness::Kept => Outcome::Skipped { reason: "kept on request".into() },
+        };
+        self.ended(&case("prove-clean"), self.clock.now(), proven);
+        self.tell(EventKind::UnitFinished { clean });
+    }
+
+    async fn collect(&self, memory: &Memory, failure: &Failure) {
+        self.tell(EventKind::PhaseStarted { phase: Phase::Collect });
+        let relative = format!("evidence/{}", self.run().id);
+        let directory = self.run_directory.join(&relative);
+        let cause = match &failure.object {
+            Some(object) => format!("{} ({object})", failure.summary),
+            None => failure.summary.clone(),
+        };
+        let work = self.world.collect(self.run(), memory, &cause, &directory);
+        let collected = tokio::time::timeout(CALL_LIMIT, work).await;
+        let (files, trouble) = match collected {
+            Ok(collected) => (collected.files, collected.trouble),
+            Err(_) => (Vec::new(), vec![overdue("collecting evidence", CALL_LIMIT).summary]),
+        };
+        let files = files.into_iter().map(|file| format!("{relative}/{file}")).collect();
+        self.tell(EventKind::Collected { files, trouble });
+    }
+
+    /// Deletes, waits and lists. A run that is to end at once only asks for the deletion; whoever resumes or
+    /// sweeps does the rest.
+    async fn tear_down(&self) -> (Result<(), Failure>, Cleanliness) {
+        self.tell(EventKind::PhaseStarted { phase: Phase::TearDown });
+        // Written down or not: deleting what one made needs no permission, and a full disk must not prevent it.
+        let _ = self.intent(Act::Delete).await;
+        let run = self.run();
+        let mut cancel = self.cancel.clone();
+        let at_once = async {
+            let _ = cancel.wait_for(|reason| *reason >= Some(CancelReason::Terminate)).await;
+            tokio::time::sleep(HANDOVER).await;
+        };
+        let rest = async {
+            let limit = run.timeouts.delete + CALL_LIMIT;
+            let waited = match self.ask_for_deletion().await {
+                Ok(()) => {
+                    let gone = self.world.await_gone(run, self.why(Phase::TearDown));
+                    let gone = tokio::time::timeout(limit, gone).await;
+                    gone.unwrap_or_else(|_| Err(overdue("the deletion", limit)))
+                }
+                Err(failure) => Err(failure),
+            };
+            self.tell(EventKind::PhaseStarted { phase: Phase::ProveClean });
+            let listed = tokio::time::timeout(CALL_LIMIT, self.world.left(run)).await;
+            let clean = listed
+                .unwrap_or_else(|_| Cleanliness::Unknown { why: overdue("the listing", CALL_LIMIT).summary });
+            (waited, clean)
+        };
+        tokio::select! {
+            biased;
+            _ = at_once => {
+                let why = "its deletion was asked for, but not awaited".to_owned();
+                (Err(Failure::new(FailureClass::Cancelled, why.clone())), Cleanliness::Unknown { why })
+            }
+            ended = rest => ended,
+        }
+    }
+
+    /// The delete call, a few times: a cluster that nobody asked to delete is a leak for certain.
+    async fn ask_for_deletion(&self) -> Result<(), Failure> {
+        let mut pause = Duration::from_secs(1);
+        loop {
+            let asked = tokio::time::timeout(CALL_LIMIT, self.world.delete(self.run())).await;
+            let failure = match asked.unwrap_or_else(|_| Err(overdue("the delete call", CALL_LIMIT))) {
+                Ok(()) => return Ok(()),
+                Err(failure) => failure,
+            };
+            if pause > Duration::from_secs(4) {
+                return Err(failure);
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+    }
+}
+
+fn case(name: &str) -> CaseId {
+    CaseId(name.into())
+}
+
+fn failed(failure: Failure) -> Outcome {
+    Outcome::Failed { failure, expected: None }
+}
+
+fn overdue(what: &str, limit: Duration) -> Failure {
+    let summary = format!("{what} did not end within {}", crate::types::show_duration(limit));
+    Failure::new(FailureClass::Infrastructure, summary)
+}

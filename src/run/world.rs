@@ -1,0 +1,275 @@
+//! Where a run takes place: the verbs of a unit's life, carried out by Cluster API or by the scripted double.
+
+use crate::check::{self, CheckContext, Checked};
+use crate::cluster::{Why, Workload};
+use crate::collect::{self, Collected, LogCut};
+use crate::event::{Cleanliness, Failure, FailureClass};
+use crate::plan::{Plan, PlannedRun};
+use crate::provider::capi::Capi;
+use crate::provider::manifest;
+use crate::provider::scripted::Scripted;
+use crate::types::{CaseId, CheckName, ObjectRef, Redactor, Target};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where a run takes place.
+pub enum World {
+    /// A management cluster with Cluster API.
+    Capi(Box<CapiWorld>),
+    /// The double.
+    Scripted(Scripted),
+}
+
+/// A management cluster, and what the harness knows of its surroundings.
+pub struct CapiWorld {
+    /// The provider.
+    pub capi: Capi,
+    /// The plan at work.
+    pub plan: Arc<Plan>,
+    /// Logs of the controllers, by name; none when they are out of reach.
+    pub logs: Vec<(String, PathBuf)>,
+    /// Whether Pods run on the Nodes of its clusters.
+    pub runs_pods: bool,
+    /// How people reach the management cluster: what stands before `kubectl`.
+    pub kubectl: String,
+    /// Everything that is written passes through it.
+    pub redactor: Redactor,
+}
+
+/// What a unit remembers of its cluster.
+#[derive(Default)]
+pub struct Memory {
+    first: Option<Workload>,
+    logs: Vec<LogCut>,
+}
+
+impl World {
+    /// What a unit should remember before it begins.
+    #[must_use]
+    pub fn begin(&self) -> Memory {
+        match self {
+            Self::Capi(world) => Memory {
+                first: None,
+                logs: world.logs.iter().map(|(name, file)| LogCut::now(name, file)).collect(),
+            },
+            Self::Scripted(_) => Memory::default(),
+        }
+    }
+
+    /// The Cluster of a unit, as intents name it.
+    #[must_use]
+    pub fn object(&self, plan: &Plan, run: &PlannedRun) -> ObjectRef {
+        ObjectRef {
+            kind: "Cluster".into(),
+            namespace: plan.namespace.to_string(),
+            name: run.cluster.to_string(),
+        }
+    }
+
+    /// Shared preparation of a whole run.
+    ///
+    /// # Errors
+    /// See the providers.
+    pub async fn prepare(&self) -> Result<(), Failure> {
+        match self {
+            Self::Capi(world) => world.capi.prepare().await,
+            Self::Scripted(scripted) => scripted.prepare().await,
+        }
+    }
+
+    /// The create call.
+    ///
+    /// # Errors
+    /// See the providers.
+    pub async fn create(&self, run: &PlannedRun) -> Result<(), Failure> {
+        match self {
+            Self::Capi(world) => {
+                let applied = world.capi.apply(run, &run.first_target()).await;
+                applied.map(|_| ()).map_err(|error| error.failure())
+            }
+            Self::Scripted(scripted) => scripted.create(run).await,
+        }
+    }
+
+    /// Waits until the created cluster is as wanted; remembers its kubeconfig of that time. Gives a line of facts.
+    ///
+    /// # Errors
+    /// See the providers.
+    pub async fn provision(
+        &self,
+        run: &PlannedRun,
+        memory: &mut Memory,
+        on_why: impl FnMut(&Why),
+    ) -> Result<String, Failure> {
+        match self {
+            Self::Capi(world) => {
+                let target = run.first_target();
+                world.capi.await_target(run, &target, run.timeouts.provision, on_why).await?;
+                let connected =
+                    Workload::connect(world.capi.api(), &world.plan.namespace, &run.cluster).await;
+                memory.first = Some(connected.map_err(|error| {
+                    Failure::new(FailureClass::Terminal, format!("the cluster is available, but {error}"))
+                })?);
+                Ok(facts(&target))
+            }
+            Self::Scripted(scripted) => scripted.provision(run).await.map(|()| facts(&run.first_target())),
+        }
+    }
+
+    /// Carries out a change: applies the manifest for `target` and waits until the cluster is so.
+    ///
+    /// # Errors
+    /// See the providers.
+    pub async fn change(
+        &self,
+        run: &PlannedRun,
+        case: &CaseId,
+        target: &Target,
+        on_why: impl FnMut(&Why),
+    ) -> Result<String, Failure> {
+        match self {
+            Self::Capi(world) => {
+                world.capi.apply(run, target).await.map_err(|error| error.failure())?;
+                world.capi.await_target(run, target, run.timeouts.change, on_why).await?;
+            }
+            Self::Scripted(scripted) => scripted.change(run, &case.0, target).await?,
+        }
+        Ok(facts(target))
+    }
+
+    /// Carries out a check.
+    pub async fn check(
+        &self,
+        run: &PlannedRun,
+        case: &CaseId,
+        name: &CheckName,
+        target: &Target,
+        memory: &Memory,
+    ) -> Checked {
+        match self {
+            Self::Capi(world) => {
+                let unknown = |what: String| Checked::Failed(Failure::new(FailureClass::Harness, what));
+                let Some(check) = check::find(name.as_str()) else {
+                    return unknown(format!("there is no check `{name}`"));
+                };
+                let Some(views) = world.capi.observer().views(&run.cluster) else {
+                    return unknown(format!("cluster `{}` is not observed", run.cluster));
+                };
+                let manifest = manifest::cluster(&world.plan, run, target);
+                let mut context = CheckContext {
+                    api: world.capi.api(),
+                    namespace: &world.plan.namespace,
+                    cluster: &run.cluster,
+                    target,
+                    views,
+                    manifest: &manifest,
+                    first: memory.first.as_ref(),
+                    runs_pods: world.runs_pods,
+                };
+                context.run(check, run.timeouts.check).await
+            }
+            Self::Scripted(scripted) => match scripted.check(run, &case.0).await {
+                Ok(()) => Checked::Passed("as scripted".into()),
+                Err(failure) => Checked::Failed(failure),
+            },
+        }
+    }
+
+    /// Gathers evidence below `directory`; what went wrong is in the result.
+    pub async fn collect(
+        &self,
+        run: &PlannedRun,
+        memory: &Memory,
+        cause: &str,
+        directory: &Path,
+    ) -> Collected {
+        match self {
+            Self::Capi(world) => {
+                let observer = world.capi.observer();
+                let Some(views) = observer.views(&run.cluster) else { return Collected::default() };
+                let view = views.borrow().clone();
+                collect::gather(
+                    directory,
+                    &collect::Request {
+                        unit: &run.name,
+                        cause,
+                        view: &view,
+                        events: &observer.events(&run.cluster),
+                        logs: &memory.logs,
+                        redactor: &world.redactor,
+                    },
+                )
+            }
+            Self::Scripted(scripted) => match scripted.collect(run).await {
+                Ok(()) => Collected::default(),
+                Err(failure) => Collected { files: Vec::new(), trouble: vec![failure.summary] },
+            },
+        }
+    }
+
+    /// Asks for the deletion of a cluster, without waiting.
+    ///
+    /// # Errors
+    /// See the providers.
+    pub async fn delete(&self, run: &PlannedRun) -> Result<(), Failure> {
+        match self {
+            Self::Capi(world) => world.capi.delete(run).await.map(|_| ()),
+            Self::Scripted(scripted) => scripted.delete(run).await,
+        }
+    }
+
+    /// Waits until a cluster is gone.
+    ///
+    /// # Errors
+    /// See the providers.
+    pub async fn await_gone(&self, run: &PlannedRun, on_why: impl FnMut(&Why)) -> Result<(), Failure> {
+        match self {
+            Self::Capi(world) => world.capi.await_gone(run, run.timeouts.delete, on_why).await,
+            Self::Scripted(scripted) => scripted.await_gone(run).await,
+        }
+    }
+
+    /// Lists what is left of a cluster.
+    pub async fn left(&self, run: &PlannedRun) -> Cleanliness {
+        match self {
+            Self::Capi(world) => world.capi.left(run).await,
+            Self::Scripted(scripted) => scripted.left(run).await,
+        }
+    }
+
+    /// Removes what is shared and lists what is left of the whole run.
+    pub async fn finish(&self, limit: Duration) -> Cleanliness {
+        match self {
+            Self::Capi(world) => world.capi.finish(limit).await,
+            Self::Scripted(scripted) => scripted.finish().await,
+        }
+    }
+
+    /// Commands with which people go on with a kept cluster.
+    #[must_use]
+    pub fn commands(&self, plan: &Plan, run: &PlannedRun) -> Vec<String> {
+        match self {
+            Self::Capi(world) => {
+                let (kubectl, namespace, cluster) = (&world.kubectl, &plan.namespace, &run.cluster);
+                vec![
+                    format!("{kubectl} -n {namespace} get cluster,machine"),
+                    format!(
+                        "{kubectl} -n {namespace} get secret {cluster}-kubeconfig -o jsonpath={{.data.value}} \
+                         | base64 -d > {cluster}.kubeconfig"
+                    ),
+                    format!("{kubectl} --kubeconfig {cluster}.kubeconfig get nodes"),
+                    format!("stack-e2e sweep --run {} --yes", plan.run),
+                ]
+            }
+            Self::Scripted(_) => vec![format!("stack-e2e sweep --run {} --yes", plan.run)],
+        }
+    }
+}
+
+fn facts(target: &Target) -> String {
+    format!(
+        "{} control plane and {} worker Machines on {}",
+        target.control_planes, target.workers, target.release.kubernetes
+    )
+}

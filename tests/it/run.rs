@@ -1,0 +1,290 @@
+//! Runs on scripted clusters, under paused time: what goes wrong at each step, signals, crashes and resumption.
+
+use crate::support::{CHECKS, options, plan, scripted};
+use stack_e2e::event::{CancelReason, Cleanliness, EventKind, FailureClass};
+use stack_e2e::plan::Plan;
+use stack_e2e::provider::scripted::{Fault, FaultKind, Ledger, Script};
+use stack_e2e::results::{ExitStatus, Journal, RunReport, Verdict};
+use stack_e2e::run::Signal;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn script(faults: &[(&str, FaultKind)]) -> Script {
+    let fault =
+        |(at, kind): &(&str, FaultKind)| Fault { at: (*at).into(), unit: None, kind: *kind, times: None };
+    Script {
+        call_ms: 100,
+        provision_ms: 60_000,
+        check_ms: 1_000,
+        delete_ms: 10_000,
+        faults: faults.iter().map(fault).collect(),
+    }
+}
+
+struct Ran {
+    report: RunReport,
+    ledger: Arc<Ledger>,
+    events: Vec<EventKind>,
+    elapsed: Duration,
+}
+
+async fn ran(plan: &Plan, script: &Script, signals: &[(Duration, Signal)]) -> Ran {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = Arc::new(Ledger::default());
+    let start = tokio::time::Instant::now();
+    let (ended, heard) =
+        scripted(plan, script, &ledger, options(&directory.path().join("run")), signals).await;
+    let elapsed = start.elapsed();
+    let ended = ended.expect("the run ends with a report");
+    Ran { report: ended.report, ledger, events: heard.events.into_iter().map(|e| e.kind).collect(), elapsed }
+}
+
+fn left(ran: &Ran) -> usize {
+    ran.ledger.objects().unwrap().len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_good_run_passes_and_is_clean() {
+    let ran = ran(&plan(3, 2), &script(&[]), &[]).await;
+    assert_eq!(ran.report.exit_status(), ExitStatus::Passed);
+    assert_eq!(ran.report.clean, Cleanliness::Clean);
+    assert_eq!(left(&ran), 0);
+    for unit in &ran.report.units {
+        assert!(unit.cases.iter().all(|case| case.verdict == Verdict::Passed), "{:?}", unit.cases);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn units_run_side_by_side_up_to_the_limit() {
+    let one = ran(&plan(4, 1), &script(&[]), &[]).await.elapsed;
+    let four = ran(&plan(4, 4), &script(&[]), &[]).await.elapsed;
+    assert!(one > four * 3, "four side by side take {four:?}, one after the other {one:?}");
+    let ran = ran(&plan(5, 2), &script(&[]), &[]).await;
+    let (mut alive, mut most) = (0, 0);
+    for event in &ran.events {
+        match event {
+            EventKind::UnitStarted => alive += 1,
+            EventKind::UnitFinished { .. } => alive -= 1,
+            _ => {}
+        }
+        most = most.max(alive);
+    }
+    assert_eq!(most, 2);
+}
+
+/// The steps of a run, and the verdict that an error there must lead to.
+const STEPS: &[(&str, Verdict, Verdict)] = &[
+    // at, when refused (the product's fault), when failed (the infrastructure's fault)
+    ("prepare", Verdict::Failed, Verdict::Errored),
+    ("create", Verdict::Failed, Verdict::Errored),
+    ("provision", Verdict::Failed, Verdict::Errored),
+    ("check/cluster-conditions", Verdict::Failed, Verdict::Errored),
+    ("check/kubeconfig", Verdict::Failed, Verdict::Errored),
+    ("change", Verdict::Failed, Verdict::Errored),
+    ("change/scale-workers-3", Verdict::Failed, Verdict::Errored),
+    ("check/cluster-conditions@after-scale-workers-3", Verdict::Failed, Verdict::Errored),
+];
+
+#[tokio::test(start_paused = true)]
+async fn an_error_at_any_step_gives_the_right_verdict_and_leaves_nothing() {
+    for (at, refused, failed) in STEPS {
+        for (kind, verdict) in [
+            (FaultKind::Refuse, *refused),
+            (FaultKind::Fail, *failed),
+            (FaultKind::FailAfter, Verdict::Errored),
+            (FaultKind::Hang, Verdict::Errored),
+            (FaultKind::Panic, Verdict::Errored),
+        ] {
+            let ran = ran(&plan(2, 2), &script(&[(at, kind)]), &[]).await;
+            assert_eq!(ran.report.verdict(), verdict, "{kind:?} at `{at}`");
+            assert_eq!(ran.report.clean, Cleanliness::Clean, "{kind:?} at `{at}`");
+            assert_eq!(left(&ran), 0, "{kind:?} at `{at}`");
+            let status = match verdict {
+                Verdict::Failed => ExitStatus::Failed,
+                _ => ExitStatus::Inconclusive,
+            };
+            assert_eq!(ran.report.exit_status(), status, "{kind:?} at `{at}`");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_at_any_step_with_a_failing_teardown_is_never_clean() {
+    // The delete call never works, does nothing, or the end never comes; or nobody can tell.
+    let endings = [
+        ("delete", FaultKind::Fail),
+        ("delete", FaultKind::Ignore),
+        ("delete", FaultKind::Hang),
+        ("list", FaultKind::Fail),
+    ];
+    for (at, ..) in STEPS.iter().filter(|(at, ..)| *at != "prepare") {
+        for kind in [FaultKind::Refuse, FaultKind::Fail, FaultKind::FailAfter, FaultKind::Panic] {
+            for (ending, how) in endings {
+                let what = format!("{kind:?} at `{at}`, then {how:?} at `{ending}`");
+                let ran = ran(&plan(2, 2), &script(&[(at, kind), (ending, how)]), &[]).await;
+                let created = !(*at == "create" && kind != FaultKind::FailAfter);
+                let truly_left = created && ending == "delete";
+                assert_eq!(left(&ran) > 1, truly_left, "{what}: the ledger");
+                if truly_left || ending == "list" {
+                    assert_ne!(ran.report.clean, Cleanliness::Clean, "{what}");
+                    assert_eq!(ran.report.exit_status(), ExitStatus::NotProvenClean, "{what}");
+                    assert_eq!(ran.report.verdict(), Verdict::Errored, "{what}");
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_bad_unit_does_not_harm_the_others() {
+    let plan = plan(3, 3);
+    for kind in [FaultKind::Refuse, FaultKind::Hang, FaultKind::Panic] {
+        let mut script = script(&[("provision", kind)]);
+        script.faults[0].unit = Some(plan.runs[1].id.to_string());
+        let ran = ran(&plan, &script, &[]).await;
+        let verdicts: Vec<Verdict> = ran.report.units.iter().map(|unit| unit.verdict()).collect();
+        assert_eq!(verdicts[0], Verdict::Passed, "{kind:?}");
+        assert_ne!(verdicts[1], Verdict::Passed, "{kind:?}");
+        assert_eq!(verdicts[2], Verdict::Passed, "{kind:?}");
+        assert_eq!(left(&ran), 0, "{kind:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_check_does_not_stop_the_others_but_a_failed_change_does() {
+    let verdicts = |report: &RunReport| -> Vec<Verdict> {
+        report.units[0].cases.iter().map(|case| case.verdict).collect()
+    };
+    use Verdict::{Failed, Passed, Skipped};
+    let check = ran(&plan(1, 1), &script(&[("check/cluster-conditions", FaultKind::Refuse)]), &[]).await;
+    assert_eq!(verdicts(&check.report), [Passed, Failed, Passed, Passed, Passed, Passed, Passed]);
+    let change = ran(&plan(1, 1), &script(&[("change", FaultKind::Refuse)]), &[]).await;
+    assert_eq!(verdicts(&change.report), [Passed, Passed, Passed, Failed, Skipped, Passed, Passed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn known_trouble_does_not_count_but_a_broken_network_does() {
+    let mut plan = plan(1, 1);
+    plan.runs[0].expected.insert(CHECKS[1].parse().unwrap(), "known".into());
+    let known = ran(&plan, &script(&[("check/kubeconfig", FaultKind::Refuse)]), &[]).await;
+    assert_eq!(known.report.exit_status(), ExitStatus::Passed);
+    assert_eq!(known.report.units[0].cases[2].verdict, Verdict::Skipped);
+    let broken = ran(&plan, &script(&[("check/kubeconfig", FaultKind::Fail)]), &[]).await;
+    assert_eq!(broken.report.exit_status(), ExitStatus::Inconclusive);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_is_kept_on_request_only_when_it_failed() {
+    let mut plan = plan(2, 2);
+    plan.keep_on_failure = true;
+    let mut script = script(&[("check/kubeconfig", FaultKind::Refuse)]);
+    script.faults[0].unit = Some(plan.runs[0].id.to_string());
+    let ran = ran(&plan, &script, &[]).await;
+    assert_eq!(ran.report.units[0].clean, Cleanliness::Kept);
+    assert_eq!(ran.report.units[1].clean, Cleanliness::Clean);
+    assert_eq!(ran.report.clean, Cleanliness::Kept);
+    assert_eq!(ran.report.exit_status(), ExitStatus::Failed);
+    assert!(ran.report.units[0].commands.iter().any(|command| command.contains("sweep --run")));
+    assert!(left(&ran) > 0, "the cluster is there");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_interrupt_tears_down_and_proves_clean() {
+    let after = |seconds| [(Duration::from_secs(seconds), Signal::Interrupt)];
+    // While preparing, provisioning, checking, changing, tearing down.
+    for (nanos, seconds) in [(50_000_000, 0), (0, 30), (0, 61), (0, 90), (0, 126)] {
+        let mut signal = after(seconds);
+        signal[0].0 += Duration::from_nanos(nanos);
+        let ran = ran(&plan(5, 2), &script(&[]), &signal).await;
+        assert_eq!(ran.report.cancelled, Some(CancelReason::Interrupt), "{signal:?}");
+        assert_eq!(ran.report.exit_status(), ExitStatus::Interrupted, "{signal:?}");
+        assert_eq!(ran.report.clean, Cleanliness::Clean, "{signal:?}");
+        assert_eq!(left(&ran), 0, "{signal:?}");
+        assert_eq!(ran.report.verdict(), Verdict::Errored, "an interrupted run never passes: {signal:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sigterm_hands_over_within_two_seconds() {
+    for at in [
+        Duration::from_millis(50),
+        Duration::from_secs(30),
+        Duration::from_secs(61),
+        Duration::from_secs(126),
+    ] {
+        for faults in [&[][..], &[("delete", FaultKind::Hang)][..]] {
+            let ran = ran(&plan(4, 2), &script(faults), &[(at, Signal::Terminate)]).await;
+            assert!(ran.elapsed - at <= Duration::from_secs(2), "{at:?}: {:?}", ran.elapsed - at);
+            assert_eq!(ran.report.exit_status(), ExitStatus::Terminated);
+            assert_ne!(ran.report.clean, Cleanliness::Clean, "nobody has looked");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_signal_does_not_wait_for_the_deletion() {
+    let signals = [(Duration::from_secs(30), Signal::Interrupt), (Duration::from_secs(1), Signal::Interrupt)];
+    let ran = ran(&plan(2, 2), &script(&[]), &signals).await;
+    assert!(ran.elapsed <= Duration::from_secs(33), "{:?}", ran.elapsed);
+    assert_eq!(ran.report.cancelled, Some(CancelReason::Abort));
+    assert_eq!(ran.report.exit_status(), ExitStatus::Interrupted);
+    // The deletion was asked for, so the cloud goes on with it alone; only the namespace stays.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(left(&ran), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_tears_down_and_its_budget_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = Arc::new(Ledger::default());
+    let mut options = options(&directory.path().join("run"));
+    options.deadline = Some(Duration::from_secs(90));
+    options.teardown_budget = Duration::from_secs(30);
+    let start = tokio::time::Instant::now();
+    let script = script(&[("await-gone", FaultKind::Hang)]);
+    let (ended, _) = scripted(&plan(2, 2), &script, &ledger, options, &[]).await;
+    let report = ended.unwrap().report;
+    assert!(start.elapsed() <= Duration::from_secs(90 + 30 + 2), "{:?}", start.elapsed());
+    assert_ne!(report.clean, Cleanliness::Clean);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_killed_run_is_resumed_to_its_end() {
+    // Killed after so many simulated seconds: the future is dropped, as SIGKILL drops a process.
+    for seconds in [0, 1, 10, 61, 63, 70, 123, 125, 130, 136, 150, 200, 262] {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path().join("run");
+        let ledger = Arc::new(Ledger::default());
+        let (plan, script) = (plan(4, 2), script(&[]));
+        let life = scripted(&plan, &script, &ledger, options(&directory), &[]);
+        let killed =
+            tokio::time::timeout(Duration::from_secs(seconds) + Duration::from_millis(150), life).await;
+        assert!(killed.is_err(), "the run must still be going on after {seconds} s");
+        let (journal, events, _) = Journal::reopen(&directory).unwrap();
+        let mut options = options(&directory);
+        options.resumed = Some((journal, events));
+        let (ended, _) = scripted(&plan, &script, &ledger, options, &[]).await;
+        let report = ended.unwrap().report;
+        assert_eq!(report.exit_status(), ExitStatus::Passed, "killed after {seconds} s");
+        assert_eq!(ledger.objects().unwrap(), [], "killed after {seconds} s");
+        for unit in &report.units {
+            let bad =
+                unit.cases.iter().find(|case| !matches!(case.verdict, Verdict::Passed | Verdict::Flaky));
+            assert_eq!(bad, None, "killed after {seconds} s");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_created_before_its_intent_is_on_disk() {
+    let ran = ran(&plan(3, 3), &script(&[]), &[]).await;
+    let position = |wanted: fn(&EventKind) -> bool| ran.events.iter().position(wanted).unwrap();
+    let intent = position(|kind| matches!(kind, EventKind::Intent { .. }));
+    let prepared = position(|kind| matches!(kind, EventKind::Prepared { .. }));
+    assert!(intent < prepared);
+    for unit in &ran.report.units {
+        assert!(
+            unit.cases.iter().all(|case| case.failure().is_none_or(|f| f.class != FailureClass::Harness))
+        );
+    }
+}

@@ -1,0 +1,145 @@
+//! The rules of the house that no compiler holds: layers, pure modules, and where printing is allowed.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The layers, lowest first, as `src/lib.rs` lists them. A module uses lower layers only.
+const LAYERS: &[&[&str]] = &[
+    &["types"],
+    &["cluster", "event", "scenario", "stack"],
+    &["matrix", "results"],
+    &["plan", "report"],
+    &["check", "collect", "provider", "testbed"],
+    &["run"],
+    &["cli"],
+];
+
+/// Uses within a layer that are allowed, each for a reason.
+const ALLOWED: &[(&str, &str)] = &[
+    // A wait that ends badly is a `Failure`.
+    ("cluster", "event"),
+    // Problems of a stack are reported at the line of the scenario.
+    ("stack", "scenario"),
+];
+
+/// Modules that do no I/O and look at no clock, but for the named files.
+const PURE: &[(&str, &[&str])] = &[
+    ("types", &[]),
+    ("event", &[]),
+    ("matrix", &[]),
+    ("plan", &[]),
+    ("report", &[]),
+    ("scenario", &["load.rs"]),
+    ("results", &["journal.rs", "file.rs"]),
+];
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    collect(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut files);
+    assert!(files.len() > 30, "the sources must be found");
+    files.into_iter().map(|file| (file.clone(), fs::read_to_string(file).unwrap())).collect()
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+/// The module below `src/` that a file belongs to.
+fn module(file: &Path) -> String {
+    let below = file.strip_prefix(concat!(env!("CARGO_MANIFEST_DIR"), "/src")).unwrap();
+    below.iter().next().unwrap().to_string_lossy().trim_end_matches(".rs").to_owned()
+}
+
+/// The code of a file without its tests and comments.
+fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
+    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+fn used(code: &str) -> BTreeSet<String> {
+    let mut used = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        let name: String =
+            code[at + 7..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+        used.insert(name);
+    }
+    used
+}
+
+#[test]
+fn a_module_uses_lower_layers_only() {
+    let layer = |name: &str| LAYERS.iter().position(|modules| modules.contains(&name));
+    let mut wrong = Vec::new();
+    for (file, text) in sources() {
+        let here = module(&file);
+        let Some(own) = layer(&here) else {
+            assert!(matches!(here.as_str(), "lib" | "main"), "`{here}` is in no layer");
+            continue;
+        };
+        for other in used(&code(&text)) {
+            let Some(theirs) = layer(&other) else { continue };
+            let allowed = ALLOWED.contains(&(here.as_str(), other.as_str()));
+            if other != here && theirs >= own && !allowed {
+                wrong.push(format!("{} uses `{other}`", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "layers are broken:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn pure_modules_touch_no_clock_and_no_files() {
+    const IMPURE: &[&str] = &[
+        "std::fs",
+        "std::env",
+        "std::process",
+        "std::net",
+        "tokio::",
+        "kube::",
+        "SystemTime::now",
+        "Instant::now",
+        "Timestamp::now",
+        "Zoned::now",
+        "Uuid::now",
+    ];
+    let mut wrong = Vec::new();
+    for (file, text) in sources() {
+        let here = module(&file);
+        let Some((_, except)) = PURE.iter().find(|(name, _)| *name == here) else { continue };
+        let name = file.file_name().unwrap().to_string_lossy();
+        if except.contains(&name.as_ref()) {
+            continue;
+        }
+        let code = code(&text);
+        wrong.extend(
+            IMPURE
+                .iter()
+                .filter(|word| code.contains(**word))
+                .map(|word| format!("{}: {word}", file.display())),
+        );
+    }
+    assert!(wrong.is_empty(), "pure modules are not pure:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_cli_prints_and_reads_the_environment() {
+    let mut wrong = Vec::new();
+    for (file, text) in sources().iter().filter(|(file, _)| !matches!(module(file).as_str(), "cli" | "main"))
+    {
+        let code = code(text);
+        for word in ["println!", "eprintln!", "std::env::var", "env::var", "std::env::args", "anstream::"] {
+            if code.contains(word) {
+                wrong.push(format!("{}: {word}", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "only `cli` may print or read the environment:\n{}", wrong.join("\n"));
+}
