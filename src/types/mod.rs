@@ -14,7 +14,7 @@ pub use name::{
     ValueName,
 };
 pub use object::ObjectRef;
-pub use redact::{Redactor, Secret};
+pub use redact::{MASK, RedactingWriter, Redactor, Secret};
 pub use version::{KubernetesMinor, KubernetesVersion, VersionError};
 
 /// A set of switch values in the order of the scenario file: what makes one combination.
