@@ -71,7 +71,7 @@ impl Folder {
                 // The run speaks again: its earlier last words no longer hold.
                 report.complete = false;
                 report.cancelled = None;
-                report.clean = nothing_known();
+                report.clean = nothing_known("run");
             }
             EventKind::Prepared { failure } => {
                 report.prepared = true;
@@ -81,7 +81,7 @@ impl Folder {
                 let unit = unit.ok_or(FoldError::NoUnit("unit-started"))?;
                 unit.started.get_or_insert(event.at);
                 unit.finished = None;
-                unit.clean = nothing_known();
+                unit.clean = nothing_known("unit");
             }
             EventKind::CaseFinished {
                 case,
@@ -173,14 +173,14 @@ impl Folder {
                     evidence: Vec::new(),
                     trouble: Vec::new(),
                     commands: Vec::new(),
-                    clean: nothing_known(),
+                    clean: nothing_known("unit"),
                 })
                 .collect(),
             left_out: left_out.clone(),
             prepared: false,
             prepare_failure: None,
             cancelled: None,
-            clean: nothing_known(),
+            clean: nothing_known("run"),
             complete: false,
         });
         Ok(())
@@ -225,9 +225,9 @@ impl Folder {
     }
 }
 
-fn nothing_known() -> Cleanliness {
+fn nothing_known(of: &str) -> Cleanliness {
     Cleanliness::Unknown {
-        why: "its end was not reached".into(),
+        why: format!("the end of the {of} was not reached"),
     }
 }
 

@@ -150,10 +150,13 @@ impl Script {
 
     /// A case ends, a minute after it began.
     pub(crate) fn ends(self, letter: &str, case: &str, outcome: Outcome) -> Self {
+        let unit = Some(id(letter));
+        let earlier = |e: &&Event| matches!(&e.kind, EventKind::CaseFinished { case: c, .. } if c.0 == case);
         let attempt = self
             .events
             .iter()
-            .filter(|e| matches!(&e.kind, EventKind::CaseFinished { case: c, .. } if c.0 == case))
+            .filter(|e| e.unit == unit)
+            .filter(earlier)
             .count();
         let kind = EventKind::CaseFinished {
             case: CaseId(case.into()),
