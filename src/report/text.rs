@@ -72,6 +72,26 @@ pub(crate) fn shorten(text: &str, max: usize) -> Cow<'_, str> {
     }
 }
 
+/// One printable text over as many lines as it takes, at most `MAX_LINES`, each of at most `width` characters unless
+/// a word is longer.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    const MAX_LINES: usize = 8;
+    let text = one_line(text, width.saturating_mul(MAX_LINES));
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last_mut().map_or(0, |line| line.chars().count());
+        match lines.last_mut() {
+            Some(line) if last == 0 => line.push_str(word),
+            Some(line) if last + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) | None => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// At most about `max` bytes: the head and the tail, cut at line ends where there are any, with the number of bytes
 /// left out between them.
 pub(crate) fn head_and_tail(text: &str, max: usize) -> Cow<'_, str> {
@@ -121,6 +141,13 @@ mod tests {
         assert_eq!(one_line("abcdef", 4), "abc…");
         assert_eq!(head_and_tail("abc", 3), "abc");
         assert_eq!(head_and_tail("1\n2\n3\n4\n5\n6\n", 8), "1\n2\n[… 6 bytes left out …]\n6\n");
+    }
+
+    #[test]
+    fn long_texts_are_wrapped_and_none_is_lost() {
+        assert_eq!(wrap("", 10), [""]);
+        assert_eq!(wrap("one two three four", 9), ["one two", "three", "four"]);
+        assert_eq!(wrap("a-word-that-is-too-long b", 9), ["a-word-that-is-too-long", "b"]);
     }
 
     proptest! {

@@ -68,7 +68,7 @@ impl Folder {
                 // The run speaks again: its earlier last words no longer hold.
                 report.complete = false;
                 report.cancelled = None;
-                report.clean = nothing_known();
+                report.clean = nothing_known("run");
             }
             EventKind::Prepared { failure } => {
                 report.prepared = true;
@@ -78,7 +78,7 @@ impl Folder {
                 let unit = unit.ok_or(FoldError::NoUnit("unit-started"))?;
                 unit.started.get_or_insert(event.at);
                 unit.finished = None;
-                unit.clean = nothing_known();
+                unit.clean = nothing_known("unit");
             }
             EventKind::CaseFinished { case, attempt: _, started, outcome } => {
                 let attempt =
@@ -152,14 +152,14 @@ impl Folder {
                     evidence: Vec::new(),
                     trouble: Vec::new(),
                     commands: Vec::new(),
-                    clean: nothing_known(),
+                    clean: nothing_known("unit"),
                 })
                 .collect(),
             left_out: left_out.clone(),
             prepared: false,
             prepare_failure: None,
             cancelled: None,
-            clean: nothing_known(),
+            clean: nothing_known("run"),
             complete: false,
         });
         Ok(())
@@ -204,8 +204,8 @@ impl Folder {
     }
 }
 
-fn nothing_known() -> Cleanliness {
-    Cleanliness::Unknown { why: "its end was not reached".into() }
+fn nothing_known(of: &str) -> Cleanliness {
+    Cleanliness::Unknown { why: format!("the end of the {of} was not reached") }
 }
 
 fn why_missing(started: bool, finished: bool, complete: bool, stopped: Option<CancelReason>) -> String {

@@ -460,7 +460,7 @@ mod tests {
     #[test]
     fn secrets_do_not_reach_it() {
         let mut redactor = Redactor::default();
-        redactor.add(&Secret::new("correct-horse"));
+        assert!(redactor.add(&Secret::new("correct-horse")));
         let home = tempfile::tempdir().unwrap();
         let dir = home.path().join("run");
         let mut journal = Journal::create(&dir).unwrap();

@@ -132,11 +132,9 @@ impl Script {
 
     /// A case ends, a minute after it began.
     pub(crate) fn ends(self, letter: &str, case: &str, outcome: Outcome) -> Self {
-        let attempt = self
-            .events
-            .iter()
-            .filter(|e| matches!(&e.kind, EventKind::CaseFinished { case: c, .. } if c.0 == case))
-            .count();
+        let unit = Some(id(letter));
+        let earlier = |e: &&Event| matches!(&e.kind, EventKind::CaseFinished { case: c, .. } if c.0 == case);
+        let attempt = self.events.iter().filter(|e| e.unit == unit).filter(earlier).count();
         let kind = EventKind::CaseFinished {
             case: CaseId(case.into()),
             attempt: u32::try_from(attempt).expect("few attempts"),

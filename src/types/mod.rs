@@ -17,7 +17,7 @@ pub use name::{
 };
 pub use object::ObjectRef;
 pub use owner::Owner;
-pub use redact::{Redactor, Secret};
+pub use redact::{MASK, RedactingWriter, Redactor, Secret};
 pub use target::{Release, Target};
 pub use version::{KubernetesMinor, KubernetesVersion, VersionError};
 
