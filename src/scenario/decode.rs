@@ -1,7 +1,7 @@
 //! Helpers that take values out of the node tree, report what does not fit and go on.
 
 use super::Known;
-use super::problem::{MAX_PROBLEMS, Problem, SourceText, Span, did_you_mean, name_hint, one_of, quote};
+use super::problem::{MAX_PROBLEMS, Problem, SourceText, Span, all_of, did_you_mean, name_hint, quote};
 use super::scalar::{Plain, resolve};
 use super::tree::{Entry, Kind, Node, Scalar};
 use std::sync::Arc;
@@ -25,6 +25,11 @@ pub(super) struct Fields<'n> {
 impl<'n> Fields<'n> {
     pub fn entry(&self, key: &str) -> Option<&'n Entry> {
         self.entries.iter().find(|e| e.key == key)
+    }
+
+    /// Whether a key was reported as unknown.
+    pub fn has_unknown(&self) -> bool {
+        self.entries.iter().any(|e| !self.keys.contains(&e.key.as_str()))
     }
 
     pub fn get(&self, key: &str) -> Option<&'n Node> {
@@ -66,11 +71,11 @@ impl<'a> Decoder<'a> {
     /// Reports a node of the wrong type.
     pub fn wrong(&mut self, node: &Node, what: &str, wanted: &str, hint: impl AsRef<str>) {
         if node.kind != Kind::Bad {
-            self.problem(
-                node.span,
-                format!("{what} is {wanted}, not {}", describe(node)),
-                hint,
-            );
+            let message = match &node.kind {
+                Kind::Scalar(Scalar { missing: true, .. }) => format!("{what} has no value"),
+                _ => format!("{what} must be {wanted}, not {}", describe(node)),
+            };
+            self.problem(node.span, message, hint);
         }
     }
 
@@ -82,11 +87,7 @@ impl<'a> Decoder<'a> {
         what: &str,
         keys: &'n [&'n str],
     ) -> Option<Fields<'n>> {
-        let entries = self.free_map(
-            node,
-            what,
-            &format!("it has the keys {}", one_of(keys.iter().copied())),
-        )?;
+        let entries = self.free_map(node, what, &format!("its keys: {}", all_of(keys.iter().copied())))?;
         for entry in entries {
             if !keys.contains(&entry.key.as_str()) {
                 let message = format!("{what} has no key {}", quote(&entry.key));
@@ -159,7 +160,12 @@ impl<'a> Decoder<'a> {
                 } else {
                     format!("{what} is null")
                 };
-                self.problem(node.span, message, "write a text here");
+                let hint = if scalar.missing {
+                    "write a text here".to_owned()
+                } else {
+                    quoted
+                };
+                self.problem(node.span, message, hint);
                 None
             }
             Plain::Bool(_) => {
@@ -225,7 +231,7 @@ impl<'a> Decoder<'a> {
     pub fn control_planes(&mut self, node: &Node, what: &str) -> Option<u32> {
         let number = self.integer(node, what, 1, 7)?;
         if number % 2 == 0 {
-            let message = format!("{what} is odd, not {number}");
+            let message = format!("{what} must be odd, not {number}");
             self.problem(
                 node.span,
                 message,

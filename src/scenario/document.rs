@@ -117,7 +117,7 @@ impl Decoder<'_> {
             if let Some(kind) = entries.iter().find(|e| e.key == "kind") {
                 let text = self.string(&kind.value, "`kind`")?;
                 if text != "Scenario" {
-                    let message = format!("`kind` is `Scenario`, not {}", quote(text));
+                    let message = format!("`kind` must be `Scenario`, not {}", quote(text));
                     self.problem(kind.value.span, message, "keep other files in another directory");
                     return None;
                 }
@@ -466,6 +466,8 @@ impl Decoder<'_> {
                 }
                 Some(Change::UpgradeNextMinor)
             }
+            // The unknown key says it all.
+            (None, None) if change.has_unknown() => None,
             _ => {
                 self.problem(item.span, "a change is either a `scale` or an `upgrade`", hint);
                 None

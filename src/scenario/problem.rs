@@ -72,7 +72,7 @@ impl SourceText {
 }
 
 /// A place in a file: some characters of one line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span {
     /// The line, from 1; 0 stands for the file as a whole.
     pub line: usize,
@@ -87,6 +87,12 @@ impl Span {
     #[must_use]
     pub const fn new(line: usize, column: usize, length: usize) -> Self {
         Self { line, column, length }
+    }
+}
+
+impl fmt::Debug for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}+{}", self.line, self.column, self.length)
     }
 }
 
@@ -300,6 +306,9 @@ fn clean(text: &str) -> String {
 
 /// A text of the user as part of a message: in backticks, and cut when it is long.
 pub(super) fn quote(text: &str) -> String {
+    if text.is_empty() {
+        return "`\"\"`".to_owned();
+    }
     let line = text.replace(['\n', '\r'], " ");
     let mut shown: String = line.chars().take(MAX_SHOWN).collect();
     if line.chars().nth(MAX_SHOWN).is_some() {
@@ -310,11 +319,20 @@ pub(super) fn quote(text: &str) -> String {
 
 /// `a`, `b` or `c`
 pub(super) fn one_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    joined(names, "or")
+}
+
+/// `a`, `b` and `c`
+pub(super) fn all_of<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+    joined(names, "and")
+}
+
+fn joined<'a>(names: impl IntoIterator<Item = &'a str>, word: &str) -> String {
     let names: Vec<String> = names.into_iter().map(quote).collect();
     match names.as_slice() {
         [] => String::new(),
         [one] => one.clone(),
-        [first @ .., last] if names.len() <= 12 => format!("{} or {last}", first.join(", ")),
+        [first @ .., last] if names.len() <= 12 => format!("{} {word} {last}", first.join(", ")),
         _ => format!("{}, …", names[..12].join(", ")),
     }
 }

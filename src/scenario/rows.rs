@@ -2,7 +2,7 @@
 
 use super::decode::Decoder;
 use super::document::keys;
-use super::problem::{Problem, Span, name_hint, one_of, quote};
+use super::problem::{Problem, Span, all_of, name_hint, quote};
 use super::switches::{CONTROL_PLANES, Table, WORKERS};
 use super::tree::{Entry, Kind, Node};
 use super::{Exclusion, Expectation, Positions, Switch, When, expr};
@@ -134,7 +134,11 @@ fn expectation(d: &mut Decoder<'_>, item: &Node, table: &Table) -> Option<Expect
         .and_then(|node| d.reason(node, "`because`"));
     let hint = "write a day such as `until: 2027-06-30`; from then on the failure counts again";
     let until = d.required(&fields, "until", what, hint).and_then(|node| {
-        let text = d.string(node, "`until`")?;
+        // Read as it stands: `20270630` is a number, but above all it is no day.
+        let text = match &node.kind {
+            Kind::Scalar(scalar) if !scalar.missing => scalar.text.as_str(),
+            _ => d.string(node, "`until`")?,
+        };
         let strict = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
         let date = text.parse::<jiff::civil::Date>().ok().filter(|_| strict);
         if date.is_none() {
@@ -303,7 +307,7 @@ impl Decoder<'_> {
             .filter(|n| !entries.iter().any(|e| e.key == **n))
             .collect();
         if !missing.is_empty() {
-            let message = format!("the row gives no value for {}", one_of(missing));
+            let message = format!("the row gives no value for {}", all_of(missing));
             self.problem(
                 node.span,
                 message,

@@ -146,6 +146,7 @@ fn switch(d: &mut Decoder<'_>, entry: &Entry) -> Option<Switch> {
             "list at least one, or remove the switch",
         );
     }
+    let before = d.problems.len();
     let mut values: Vec<SwitchValue> = Vec::new();
     for item in items {
         let value = match key {
@@ -164,7 +165,8 @@ fn switch(d: &mut Decoder<'_>, entry: &Entry) -> Option<Switch> {
         }
         values.push(value);
     }
-    if !BUILT_IN.contains(&key) {
+    // Values with problems may look alike only because of them.
+    if !BUILT_IN.contains(&key) && d.problems.len() == before {
         same_value(d, key, &values);
     }
     Some(Switch { name, values })

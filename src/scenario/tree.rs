@@ -60,6 +60,7 @@ pub(super) fn read(source: &Arc<SourceText>, problems: &mut Vec<Problem>) -> Opt
         stack: Vec::new(),
         root: None,
         nodes: 0,
+        refused: Refused::default(),
     };
     match builder.run() {
         Ok(()) => {}
@@ -140,6 +141,15 @@ struct Builder<'a> {
     stack: Vec<Frame>,
     root: Option<Node>,
     nodes: usize,
+    /// Constructs that are reported once for the whole file, not for each of what may be thousands.
+    refused: Refused,
+}
+
+#[derive(Default)]
+struct Refused {
+    anchors: bool,
+    aliases: bool,
+    tags: bool,
 }
 
 /// A list or mapping that is not at its end yet.
@@ -153,6 +163,7 @@ enum Frame {
         span: Span,
         seen: HashMap<String, Span>,
         key: Key,
+        spoilt: bool,
     },
 }
 
@@ -163,6 +174,8 @@ enum Key {
     Given(String, Span),
     /// The value of a key that was reported: read and dropped.
     Dropped,
+    /// The value of a key that leaves the whole mapping without a meaning.
+    Spoilt,
 }
 
 type Fatal = Box<Problem>;
@@ -181,12 +194,14 @@ impl Builder<'_> {
         for event in Parser::new_from_str_with_options(self.source.text(), options) {
             let (event, place) = event.map_err(|error| Box::new(self.syntax(&error)))?;
             let span = self.span(&place);
-            if let Some(tag) = place.tag_span() {
-                let tag = self.span(&tag);
+            let tagged = place.tag_span().map(|tag| self.span(&tag));
+            if let Some(tag) = tagged
+                && !std::mem::replace(&mut self.refused.tags, true)
+            {
                 self.report(
                     tag,
                     "tags are not read in scenario files",
-                    "remove it; quotes make a string",
+                    "remove all of them; quotes make a string",
                 );
             }
             match event {
@@ -198,13 +213,23 @@ impl Builder<'_> {
                         return Ok(());
                     }
                 }
-                Event::Anchor(..) => {
+                Event::Anchor(..) if !std::mem::replace(&mut self.refused.anchors, true) => {
                     let message = "anchors are not read in scenario files";
-                    self.report(span, message, "write the value out where it is needed");
+                    self.report(
+                        span,
+                        message,
+                        "remove all of them, and write the value out where it is needed",
+                    );
                 }
                 Event::Alias(_) | Event::UnresolvedAlias(_) => {
-                    let message = "aliases are not read in scenario files";
-                    self.report(span, message, "write the value out here");
+                    if !std::mem::replace(&mut self.refused.aliases, true) {
+                        let message = "aliases are not read in scenario files";
+                        self.report(
+                            span,
+                            message,
+                            "write the value out, here and wherever an alias stands",
+                        );
+                    }
                     self.node(Node {
                         kind: Kind::Bad,
                         span,
@@ -214,7 +239,12 @@ impl Builder<'_> {
                     let plain = style == ScalarStyle::Plain;
                     let missing = plain && place.start.index() == place.end.index();
                     let text = if missing { String::new() } else { text.into_owned() };
-                    let kind = Kind::Scalar(Scalar { text, plain, missing });
+                    let scalar = Scalar { text, plain, missing };
+                    let kind = if tagged.is_some() {
+                        Kind::Bad
+                    } else {
+                        Kind::Scalar(scalar)
+                    };
                     self.node(Node { kind, span })?;
                 }
                 Event::SequenceStart(..) => {
@@ -230,10 +260,11 @@ impl Builder<'_> {
                         span,
                         seen,
                         key: Key::Wanted,
+                        spoilt: false,
                     })?;
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.close(&place)?,
-                // Comments are switched off, and the rest carries nothing.
+                // What is left carries nothing, or was reported before.
                 _ => {}
             }
         }
@@ -276,6 +307,12 @@ impl Builder<'_> {
                 kind: Kind::List(items),
                 span: last(span),
             }),
+            Some(Frame::Map {
+                span, spoilt: true, ..
+            }) => self.node(Node {
+                kind: Kind::Bad,
+                span,
+            }),
             Some(Frame::Map { entries, span, .. }) => {
                 let flow = self.source.line(span.line).chars().nth(span.column - 1) == Some('{');
                 let first = entries.first().map(|e| e.key_span);
@@ -301,9 +338,14 @@ impl Builder<'_> {
             None => self.root = Some(node),
             Some(Frame::List { items, .. }) => items.push(node),
             Some(Frame::Map {
-                entries, seen, key, ..
+                entries,
+                seen,
+                key,
+                spoilt,
+                ..
             }) => match std::mem::replace(key, Key::Wanted) {
                 Key::Dropped => {}
+                Key::Spoilt => *spoilt = true,
                 Key::Given(key, key_span) => {
                     let mut value = node;
                     if matches!(value.kind, Kind::Scalar(Scalar { missing: true, .. })) {
@@ -371,8 +413,28 @@ impl Builder<'_> {
             .hint("indent with spaces; YAML does not allow tabs there");
         }
         let (message, hint) = explain(error.kind());
+        let open = self.open_bracket(line);
         let message = message.map_or_else(|| format!("this is not YAML: {}", error.info()), str::to_owned);
-        Problem::at(self.source, span, message).hint(hint)
+        let problem = Problem::at(self.source, span, message).hint(hint);
+        match open {
+            Some(open) => problem.related(self.source, open, "this bracket is still open"),
+            None => problem,
+        }
+    }
+
+    /// The innermost `[` or `{` of a line above that has no end yet: often the true cause.
+    fn open_bracket(&self, line: usize) -> Option<Span> {
+        let span = match self.stack.last()? {
+            Frame::List { span, .. } | Frame::Map { span, .. } => *span,
+        };
+        let opens = |c: char| matches!(c, '[' | '{');
+        let bracket = self
+            .source
+            .line(span.line)
+            .chars()
+            .nth(span.column - 1)
+            .is_some_and(opens);
+        (bracket && span.line < line).then_some(Span { length: 1, ..span })
     }
 }
 
@@ -388,7 +450,7 @@ fn read_key(
         let problem = Problem::at(source, node.span, "a list or mapping cannot be a key").hint(
             "is it a template such as `{{ name }}`? Scenario files have none; quote it if it is a string",
         );
-        return (Key::Dropped, Some(problem));
+        return (Key::Spoilt, Some(problem));
     };
     if scalar.missing {
         let problem =
@@ -438,7 +500,7 @@ fn explain(kind: &ErrorKind) -> (Option<&'static str>, &'static str) {
         }
         E::InvalidTrailingSingleQuotedScalar | E::InvalidTrailingDoubleQuotedScalar => (
             Some("text follows the closing quote"),
-            "quote the whole text; inside '…' a quote is written ''",
+            "quote the whole text; inside '…' a quote is written ''; or the closing quote of a line above is missing",
         ),
         E::UnknownQuotedScalarEscape => (
             Some("an unknown escape in a quoted text"),

@@ -1,2 +1,4 @@
-//! x
-fn main() {}
+//! Tests of the library's faces, one module for each.
+
+mod matrix;
+mod scenario;

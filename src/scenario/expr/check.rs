@@ -219,15 +219,17 @@ impl<'a> Checker<'a> {
             } else {
                 (right, left)
             };
-            let name = switch
-                .axis
-                .map_or(String::new(), |axis| format!("`{}`, ", axis.name));
+            let shown = |side: &Side<'_>| match side.axis {
+                Some(axis) => format!("`{}`, {},", axis.name, side.value.kind()),
+                None => side.value.kind().to_owned(),
+            };
             let message = format!(
-                "{} is compared with {name}{}",
-                literal.value.kind(),
-                switch.value.kind()
+                "{} is compared with {}",
+                shown(literal),
+                shown(switch).trim_end_matches(',')
             );
             let hint = match (&literal.value, &switch.value) {
+                _ if literal.axis.is_some() => "compare values of one type".to_owned(),
                 (Literal::Text(text), Literal::Number(_)) if text.parse::<i64>().is_ok() => {
                     format!("write {text} without quotes")
                 }
