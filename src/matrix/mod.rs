@@ -1,5 +1,11 @@
 //! Scenarios x selection -> the combinations to run, and those left out, each with its reason. Pure.
 
+mod expand;
+mod select;
+
+pub use expand::expand;
+pub use select::{SelectError, Selection, Shard, select};
+
 use crate::scenario::ClusterPatch;
 use crate::types::{CheckName, CombinationId, ScenarioName, SwitchValues};
 
@@ -41,6 +47,6 @@ pub struct LeftOut {
 pub struct Matrix {
     /// What runs, in the order of the files.
     pub combinations: Vec<Combination>,
-    /// What does not, in the same order.
+    /// What does not: what the files exclude, in their order, then what the selection drops.
     pub left_out: Vec<LeftOut>,
 }

@@ -1,8 +1,27 @@
 //! Scenario files: read, checked, and either a [`Scenario`] or every [`Problem`] at once.
 //!
-//! Pure but for `load`, which reads the files.
+//! ```text
+//! bytes -> source text -> node tree -> fields -> Scenario
+//!          problem        tree         decode    document, switches, rows, variables, expr
+//! ```
+//!
+//! Every step reports what it finds and goes on with the rest. Pure but for [`load`], which reads the files.
 
+mod decode;
+mod document;
 pub mod expr;
+mod load;
+mod problem;
+mod rows;
+mod scalar;
+mod switches;
+mod tree;
+mod variables;
+
+pub use document::{parse, parse_bytes};
+pub use load::load;
+pub use problem::{MAX_PROBLEMS, Problem, Problems, SourceText, Span, did_you_mean};
+pub use tree::{MAX_DEPTH, MAX_FILE, MAX_LINE, MAX_NODES};
 
 use crate::types::{
     CheckName, KubernetesMinor, ProviderKind, ScenarioName, StackName, SwitchName, SwitchValues, ValueName,
@@ -10,7 +29,43 @@ use crate::types::{
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+/// `apiVersion` of scenario files.
+pub const API_VERSION: &str = "e2e.clusterstack.x-k8s.io/v1alpha1";
+/// The most switches of a scenario.
+pub const MAX_SWITCHES: usize = 32;
+/// The most values of a switch.
+pub const MAX_VALUES: usize = 64;
+/// The most combinations that the switches of one scenario may span.
+pub const MAX_COMBINATIONS: usize = 10_000;
+/// The most Machines of one kind in a cluster.
+pub const MAX_WORKERS: u32 = 100;
+
+/// What exists around a scenario: given by the caller, because it stands in higher layers.
+#[derive(Debug, Clone, Default)]
+pub struct Known<'a> {
+    /// All checks, each with its group.
+    pub checks: &'a [(&'a str, &'a str)],
+    /// The environment variables that scenario files may refer to, with their values. Empty for files that are not
+    /// trusted, e.g. those of a pull request.
+    pub environment: BTreeMap<String, String>,
+    /// When given, the directory of a stack must be inside.
+    pub root: Option<PathBuf>,
+}
+
+impl<'a> Known<'a> {
+    /// Names that may stand in `checks`: groups first, then checks.
+    pub fn check_names(&self) -> impl Iterator<Item = &'a str> + Clone + use<'a> {
+        let mut groups: Vec<&str> = self.checks.iter().map(|(_, group)| *group).collect();
+        groups.sort_unstable();
+        groups.dedup();
+        groups
+            .into_iter()
+            .chain(self.checks.iter().map(|(name, _)| *name))
+    }
+}
 
 /// A checked scenario: defaults filled in, names within limits, checks and providers known.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,6 +94,57 @@ pub struct Scenario {
     pub expect: Vec<Expectation>,
     /// Deadlines of the phases.
     pub timeouts: Timeouts,
+    /// The text of the file, for problems that later steps find.
+    pub source: Arc<SourceText>,
+    /// Where things stand in it.
+    pub positions: Positions,
+}
+
+/// Places in a scenario file that later steps may have to point at. Places of switch values and their variables are
+/// in [`SwitchValue`]. A key that is not there has the place of the mapping that it belongs to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Positions {
+    /// `metadata.name`
+    pub name: Span,
+    /// `spec.stack.provider`
+    pub provider: Span,
+    /// `spec.stack.name`
+    pub stack: Span,
+    /// `spec.stack.source.directory`
+    pub directory: Span,
+    /// `spec.cover`
+    pub cover: Span,
+    /// `spec.workers`
+    pub workers: Span,
+    /// The items of `spec.checks`.
+    pub checks: Vec<Span>,
+    /// The items of `spec.changes`.
+    pub changes: Vec<Span>,
+    /// The rows of `spec.include`.
+    pub include: Vec<Span>,
+}
+
+impl Scenario {
+    /// A problem at a place of this file, for steps that know more than the loader.
+    #[must_use]
+    pub fn problem(&self, span: Span, message: impl AsRef<str>) -> Problem {
+        Problem::at(&self.source, span, message)
+    }
+
+    /// The value of a switch.
+    #[must_use]
+    pub fn value(&self, switch: &SwitchName, value: &ValueName) -> Option<&SwitchValue> {
+        let switch = self.switches.iter().find(|s| s.name == *switch)?;
+        switch.values.iter().find(|v| v.name == *value)
+    }
+
+    /// Where a value of a switch sets a ClusterClass variable; the value itself if it does not.
+    #[must_use]
+    pub fn variable_span(&self, switch: &SwitchName, value: &ValueName, variable: &str) -> Span {
+        self.value(switch, value)
+            .map(|v| v.variable_positions.get(variable).copied().unwrap_or(v.position))
+            .unwrap_or_default()
+    }
 }
 
 /// Which Cluster Stack.
@@ -70,8 +176,21 @@ pub struct SwitchValue {
     pub patch: ClusterPatch,
     /// Checks that run only with this value.
     pub checks: Vec<CheckName>,
-    /// Where the value stands: line and column, from 1.
-    pub position: (usize, usize),
+    /// The kind of OpenStack credential that the value needs.
+    pub credentials: Option<Credentials>,
+    /// Where the value stands.
+    pub position: Span,
+    /// Where its variables stand.
+    pub variable_positions: BTreeMap<String, Span>,
+}
+
+/// A kind of OpenStack credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credentials {
+    /// User name and password.
+    Password,
+    /// An application credential.
+    ApplicationCredential,
 }
 
 /// What a switch value sets on a cluster. Two switches of one scenario must not set the same thing.
@@ -103,8 +222,8 @@ pub struct Exclusion {
     pub when: When,
     /// Why not.
     pub because: String,
-    /// The line of the entry, from 1.
-    pub line: usize,
+    /// Where its `when` stands.
+    pub position: Span,
 }
 
 /// A predicate over combinations.
@@ -114,6 +233,27 @@ pub enum When {
     Values(BTreeMap<SwitchName, Vec<ValueName>>),
     /// A CEL expression, already parsed and type-checked against the switches.
     Expression(expr::Expr),
+}
+
+impl When {
+    /// Whether it holds for a combination; `value` gives the value of a switch.
+    pub fn holds<'a>(&self, value: &dyn Fn(&SwitchName) -> Option<&'a ValueName>) -> bool {
+        match self {
+            Self::Values(values) => values
+                .iter()
+                .all(|(switch, wanted)| value(switch).is_some_and(|v| wanted.contains(v))),
+            Self::Expression(expr) => expr.holds(value),
+        }
+    }
+
+    /// The switches that it depends on.
+    #[must_use]
+    pub fn switches(&self) -> Vec<&SwitchName> {
+        match self {
+            Self::Values(values) => values.keys().collect(),
+            Self::Expression(expr) => expr.switches(),
+        }
+    }
 }
 
 /// Something that is done to a running cluster.
@@ -151,6 +291,8 @@ pub struct Expectation {
     pub because: String,
     /// From this day on the failure counts again.
     pub until: jiff::civil::Date,
+    /// Where its `check` stands.
+    pub position: Span,
 }
 
 impl PartialEq for Expectation {

@@ -1,6 +1,9 @@
-#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 //! The one integration test binary. Each module tests one face of the program.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests")]
+
+mod matrix;
 mod run;
+mod scenario;
 mod support;
 mod tidy;
