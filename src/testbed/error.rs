@@ -205,7 +205,9 @@ impl TestbedError {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::GoMissing { component, needed, .. } => format!(
+            Self::GoMissing {
+                component, needed, ..
+            } => format!(
                 "install Go {needed} or newer (https://go.dev/dl/) and put it on the PATH, name it with `--go`, \
                  or name a ready binary with `--binary {component}=PATH`"
             ),
@@ -216,7 +218,8 @@ impl TestbedError {
                                    then run `stack-e2e testbed build` again, it goes on where it stopped"
                 .into(),
             Self::Manifests { .. } => {
-                "remove the cache directory and build again; if it stays, this is a defect of stack-e2e".into()
+                "remove the cache directory and build again; if it stays, this is a defect of stack-e2e"
+                    .into()
             }
             Self::NoSuchBinary { .. } => "correct the path, or leave it out to have it built".into(),
             Self::Io { .. } | Self::Record { .. } => {
@@ -232,7 +235,10 @@ impl TestbedError {
                 "check that the file is a program for this machine; another one is named with `--binary {component}=PATH`"
             ),
             Self::Exited { log, .. } | Self::NotReady { log, .. } => {
-                format!("the whole log is in {}; then `stack-e2e testbed up` starts afresh", log.display())
+                format!(
+                    "the whole log is in {}; then `stack-e2e testbed up` starts afresh",
+                    log.display()
+                )
             }
             Self::Apply { .. } | Self::Kubeconfig { .. } => {
                 "see the log of kube-apiserver; `stack-e2e testbed down` and `up` start afresh".into()
@@ -240,9 +246,11 @@ impl TestbedError {
             Self::Namespace { .. } => {
                 "use the account that started the testbed, or `stack-e2e testbed down` and `up`".into()
             }
-            Self::OpenPorts { .. } => "allow network namespaces for this user, use a machine without a public \
+            Self::OpenPorts { .. } => {
+                "allow network namespaces for this user, use a machine without a public \
                                        address, or accept it with `--open-ports`"
-                .into(),
+                    .into()
+            }
             Self::NoPort { .. } => "close other programs that listen on loopback".into(),
             Self::NotRunning { .. } => "start one with `stack-e2e testbed up`".into(),
             Self::Unkillable { .. } => "look at it with `ps`; it may hang in the kernel".into(),
@@ -258,6 +266,10 @@ pub(super) trait IoContext<T> {
 
 impl<T> IoContext<T> for io::Result<T> {
     fn on(self, doing: &'static str, path: &Path) -> Result<T, TestbedError> {
-        self.map_err(|source| TestbedError::Io { doing, path: path.to_owned(), source })
+        self.map_err(|source| TestbedError::Io {
+            doing,
+            path: path.to_owned(),
+            source,
+        })
     }
 }

@@ -28,7 +28,9 @@ pub use error::TestbedError;
 pub use pki::{HARNESS_GROUP, HARNESS_USER};
 pub use process::launch;
 pub use relay::{hold, relay};
-pub use state::{ComponentStatus, DownReport, Status, TestbedInfo, controller_logs, down, info, join, status};
+pub use state::{
+    ComponentStatus, DownReport, Status, TestbedInfo, controller_logs, down, info, join, status,
+};
 pub use up::up;
 
 use std::collections::BTreeMap;
@@ -147,5 +149,8 @@ pub fn build(settings: &Settings, progress: &mut dyn FnMut(Progress)) -> Result<
 
 /// Timers and sockets on the calling thread, without any other thread.
 fn runtime() -> Result<tokio::runtime::Runtime, TestbedError> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(TestbedError::Runtime)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(TestbedError::Runtime)
 }

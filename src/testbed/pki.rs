@@ -3,8 +3,8 @@
 use super::error::{IoContext as _, TestbedError};
 use base64::Engine as _;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
 use std::fs;
 use std::io::Write as _;
@@ -24,7 +24,9 @@ pub(super) struct Pki {
 
 impl Pki {
     pub(super) fn in_state(state_dir: &Path) -> Self {
-        Self { dir: state_dir.join("pki") }
+        Self {
+            dir: state_dir.join("pki"),
+        }
     }
 
     pub(super) fn file(&self, name: &str) -> PathBuf {
@@ -50,14 +52,20 @@ struct Authority {
 }
 
 fn authority(name: &'static str) -> Result<Authority, TestbedError> {
-    let failed = |source| TestbedError::Certificate { name: name.to_owned(), source };
+    let failed = |source| TestbedError::Certificate {
+        name: name.to_owned(),
+        source,
+    };
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
     let pem = params.self_signed(&key).map_err(failed)?.pem();
-    Ok(Authority { pem, issuer: Issuer::new(params, key) })
+    Ok(Authority {
+        pem,
+        issuer: Issuer::new(params, key),
+    })
 }
 
 impl Authority {
@@ -68,10 +76,15 @@ impl Authority {
         group: Option<&str>,
         usages: &[ExtendedKeyUsagePurpose],
     ) -> Result<(String, String), TestbedError> {
-        let failed = |source| TestbedError::Certificate { name: name.to_owned(), source };
+        let failed = |source| TestbedError::Certificate {
+            name: name.to_owned(),
+            source,
+        };
         // Client certificates need no address; those of servers are only ever asked for loopback.
         let addresses = if usages.contains(&ExtendedKeyUsagePurpose::ServerAuth) {
-            ["127.0.0.1", "localhost", "kubernetes.default.svc", "10.254.0.1"].map(str::to_owned).to_vec()
+            ["127.0.0.1", "localhost", "kubernetes.default.svc", "10.254.0.1"]
+                .map(str::to_owned)
+                .to_vec()
         } else {
             Vec::new()
         };
@@ -102,13 +115,20 @@ pub(super) fn make(pki: &Pki) -> Result<Issued, TestbedError> {
     // etcd has an authority of its own: a user of the API server must not get at the storage behind it.
     let storage = authority("stack-e2e testbed storage")?;
     storage.keep(pki, "etcd-ca.crt")?;
-    write_pair(pki, "etcd", &storage.issue("etcd", None, &[ServerAuth, ClientAuth])?)?;
+    write_pair(
+        pki,
+        "etcd",
+        &storage.issue("etcd", None, &[ServerAuth, ClientAuth])?,
+    )?;
 
     let cluster = authority("stack-e2e testbed")?;
     cluster.keep(pki, "ca.crt")?;
     write_pair(pki, "tls", &cluster.issue("testbed", None, &[ServerAuth])?)?;
 
-    let failed = |source| TestbedError::Certificate { name: "service accounts".to_owned(), source };
+    let failed = |source| TestbedError::Certificate {
+        name: "service accounts".to_owned(),
+        source,
+    };
     let accounts = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
     write_private(&pki.file("sa.key"), &accounts.serialize_pem())?;
     write_private(&pki.file("sa.pub"), &accounts.public_key_pem())?;
@@ -139,7 +159,7 @@ pub(super) fn write_private(path: &Path, text: &str) -> Result<(), TestbedError>
 
 /// A kubeconfig with everything in it.
 pub(super) fn kubeconfig(port: u16, ca: &str, user: &str, (certificate, key): &(String, String)) -> String {
-    let [ca, certificate, key] = [ca, certificate, key].map(|pem| base64(pem));
+    let [ca, certificate, key] = [ca, certificate, key].map(base64);
     format!(
         "apiVersion: v1\nkind: Config\nclusters:\n- name: testbed\n  cluster:\n    server: https://127.0.0.1:{port}\n    \
          certificate-authority-data: {ca}\nusers:\n- name: {user}\n  user:\n    client-certificate-data: {certificate}\n    \
@@ -168,10 +188,16 @@ mod tests {
             let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
             assert_eq!(mode, 0o600, "{}", entry.path().display());
         }
-        assert!(!pki.file("ca.key").exists(), "the key of the authority is never on the disk");
+        assert!(
+            !pki.file("ca.key").exists(),
+            "the key of the authority is never on the disk"
+        );
         let text = kubeconfig(6443, &issued.ca, HARNESS_USER, &issued.harness);
         let read = kube::config::Kubeconfig::from_yaml(&text).unwrap();
         assert_eq!(read.auth_infos[0].name, HARNESS_USER);
-        assert_eq!(read.clusters[0].cluster.as_ref().unwrap().server.as_deref(), Some("https://127.0.0.1:6443"));
+        assert_eq!(
+            read.clusters[0].cluster.as_ref().unwrap().server.as_deref(),
+            Some("https://127.0.0.1:6443")
+        );
     }
 }

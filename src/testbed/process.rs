@@ -86,7 +86,9 @@ impl PidRecord {
 }
 
 fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?
+        .trim()
+        .to_owned())
 }
 
 /// State and start time from `/proc/PID/stat`. The name of the program is in parentheses and may hold anything.
@@ -107,7 +109,10 @@ pub(super) struct Processes {
 
 impl Processes {
     pub(super) fn in_state(state_dir: &Path) -> Self {
-        Self { records: state_dir.join("processes"), logs: state_dir.join("logs") }
+        Self {
+            records: state_dir.join("processes"),
+            logs: state_dir.join("logs"),
+        }
     }
 
     pub(super) fn create(&self) -> Result<(), TestbedError> {
@@ -148,7 +153,8 @@ impl Processes {
         Ok(records)
     }
 
-    /// Starts a component through the launcher.
+    /// Starts a component through the launcher. The environment of the caller stays behind: etcd would take settings
+    /// from it, and credentials in it are no business of a component.
     pub(super) fn launch(
         &self,
         self_exe: &Path,
@@ -159,8 +165,12 @@ impl Processes {
     ) -> Result<Child, TestbedError> {
         let mut command = Command::new(self_exe);
         command.args(["testbed", "launch", "--component", component, "--record"]);
-        command.arg(self.record(component)).arg("--").arg(program).args(arguments);
-        command.envs(environment.iter().copied());
+        command
+            .arg(self.record(component))
+            .arg("--")
+            .arg(program)
+            .args(arguments);
+        command.env_clear().envs(environment.iter().copied());
         self.spawn(component, self_exe, &mut command)
     }
 
@@ -173,7 +183,10 @@ impl Processes {
         stdout: Option<Stdio>,
     ) -> Result<Child, TestbedError> {
         let mut command = Command::new(self_exe);
-        command.args(["testbed", component, "--record"]).arg(self.record(component)).args(arguments);
+        command
+            .args(["testbed", component, "--record"])
+            .arg(self.record(component))
+            .args(arguments);
         if let Some(stdout) = stdout {
             return self.spawn_with(component, self_exe, &mut command, stdout);
         }
@@ -193,14 +206,27 @@ impl Processes {
         stdout: Stdio,
     ) -> Result<Child, TestbedError> {
         let log = self.open_log(component)?;
-        command.stdin(Stdio::null()).stdout(stdout).stderr(log).current_dir("/").spawn().map_err(|source| {
-            TestbedError::Spawn { component: component.to_owned(), program: program.to_owned(), source }
-        })
+        command
+            .stdin(Stdio::null())
+            .stdout(stdout)
+            .stderr(log)
+            .current_dir("/")
+            .spawn()
+            .map_err(|source| TestbedError::Spawn {
+                component: component.to_owned(),
+                program: program.to_owned(),
+                source,
+            })
     }
 
     fn open_log(&self, component: &str) -> Result<fs::File, TestbedError> {
         let path = self.log(component);
-        fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path).on("cannot open", &path)
+        fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .open(&path)
+            .on("cannot open", &path)
     }
 
     /// The last lines of a component's log.
@@ -237,8 +263,10 @@ pub(super) fn register(component: &str, record: &Path) -> Result<(), TestbedErro
     // It fails for the leader of a process group only, that is when a person runs the subcommand in a shell.
     let _ = nix::unistd::setsid();
     let own = PidRecord::of_self(component).on("cannot read", Path::new("/proc/self/stat"))?;
-    let text = serde_json::to_string(&own)
-        .map_err(|error| TestbedError::Record { path: record.to_owned(), why: error.to_string() })?;
+    let text = serde_json::to_string(&own).map_err(|error| TestbedError::Record {
+        path: record.to_owned(),
+        why: error.to_string(),
+    })?;
     let new = record.with_extension("new");
     super::pki::write_private(&new, &text)?;
     fs::rename(&new, record).on("cannot write", record)
@@ -250,7 +278,11 @@ pub fn launch(component: &str, record: &Path, program: &Path, arguments: &[OsStr
         return error;
     }
     let source = Command::new(program).args(arguments).exec();
-    TestbedError::Spawn { component: component.to_owned(), program: program.to_owned(), source }
+    TestbedError::Spawn {
+        component: component.to_owned(),
+        program: program.to_owned(),
+        source,
+    }
 }
 
 /// Ends processes: SIGTERM to all at once, SIGKILL to those that are still there after `grace`.
@@ -270,7 +302,10 @@ pub(super) async fn end(
             record.reap();
             let alive = record.alive();
             if !alive {
-                progress(Progress::Stopped { component: record.component.clone(), took: started.elapsed() });
+                progress(Progress::Stopped {
+                    component: record.component.clone(),
+                    took: started.elapsed(),
+                });
             }
             alive
         });
@@ -285,7 +320,10 @@ pub(super) async fn end(
         }
         if started.elapsed() > grace + Duration::from_secs(10) {
             let record = left[0];
-            return Err(TestbedError::Unkillable { component: record.component.clone(), pid: record.pid });
+            return Err(TestbedError::Unkillable {
+                component: record.component.clone(),
+                pid: record.pid,
+            });
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -307,7 +345,10 @@ mod tests {
     use super::*;
 
     fn runtime() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
     }
 
     /// A child in a process group of its own, with its true record.
@@ -316,7 +357,12 @@ mod tests {
         let pid = i32::try_from(child.id()).unwrap();
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         let (_, start_time) = parse_stat(&stat).unwrap();
-        let record = PidRecord { component: "sleeper".into(), pid, start_time, boot: boot_id().unwrap() };
+        let record = PidRecord {
+            component: "sleeper".into(),
+            pid,
+            start_time,
+            boot: boot_id().unwrap(),
+        };
         (child, record)
     }
 
@@ -324,7 +370,11 @@ mod tests {
     fn stat_lines_with_odd_names_are_read() {
         let rest = "S 1 2 2 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 98765 1 1";
         for name in ["sleep", "a b", "a) S 1 (b", ""] {
-            assert_eq!(parse_stat(&format!("42 ({name}) {rest}")), Some(('S', 98765)), "{name}");
+            assert_eq!(
+                parse_stat(&format!("42 ({name}) {rest}")),
+                Some(('S', 98765)),
+                "{name}"
+            );
         }
         assert_eq!(parse_stat(""), None);
         assert_eq!(parse_stat("42 (x) S 1"), None);
@@ -343,12 +393,23 @@ mod tests {
     fn a_recycled_id_is_never_signalled() {
         let (mut child, record) = sleeper();
         let recycled = [
-            PidRecord { start_time: record.start_time + 1, ..record.clone() },
-            PidRecord { boot: "another boot".into(), ..record },
+            PidRecord {
+                start_time: record.start_time + 1,
+                ..record.clone()
+            },
+            PidRecord {
+                boot: "another boot".into(),
+                ..record
+            },
         ];
         assert!(recycled.iter().all(|record| !record.alive()));
-        runtime().block_on(end(&recycled, Duration::ZERO, &mut |_| ())).unwrap();
-        assert!(child.try_wait().unwrap().is_none(), "the stranger is still running");
+        runtime()
+            .block_on(end(&recycled, Duration::ZERO, &mut |_| ()))
+            .unwrap();
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "the stranger is still running"
+        );
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -366,13 +427,24 @@ mod tests {
         let pid = i32::try_from(child.id()).unwrap();
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         let (_, start_time) = parse_stat(&stat).unwrap();
-        let record = PidRecord { component: "deaf".into(), pid, start_time, boot: boot_id().unwrap() };
+        let record = PidRecord {
+            component: "deaf".into(),
+            pid,
+            start_time,
+            boot: boot_id().unwrap(),
+        };
         let mut stopped = Vec::new();
         runtime()
-            .block_on(end(&[record.clone()], Duration::from_millis(50), &mut |told| stopped.push(told)))
+            .block_on(end(
+                std::slice::from_ref(&record),
+                Duration::from_millis(50),
+                &mut |told| stopped.push(told),
+            ))
             .unwrap();
         assert!(!record.alive());
         assert_eq!(stopped.len(), 1);
+        // Taken already when it ended; this is for the other case.
+        let _ = child.wait();
     }
 
     #[test]
@@ -398,6 +470,9 @@ mod tests {
         let lines: Vec<String> = (0..50).map(|n| format!("line {n}")).collect();
         fs::write(processes.log("etcd"), lines.join("\n")).unwrap();
         let tail = processes.tail("etcd");
-        assert!(tail.starts_with("line 30\n") && tail.ends_with("line 49"), "{tail}");
+        assert!(
+            tail.starts_with("line 30\n") && tail.ends_with("line 49"),
+            "{tail}"
+        );
     }
 }

@@ -38,15 +38,20 @@ impl State {
             Err(error) => Err(error).on("cannot read", &path),
             Ok(text) => serde_json::from_str(&text)
                 .map(Some)
-                .map_err(|error| TestbedError::Record { path, why: error.to_string() }),
+                .map_err(|error| TestbedError::Record {
+                    path,
+                    why: error.to_string(),
+                }),
         }
     }
 
     pub(super) fn save(&self, state_dir: &Path) -> Result<(), TestbedError> {
         let path = state_dir.join(STATE);
         let new = state_dir.join(format!(".{STATE}.new"));
-        let text = serde_json::to_string_pretty(self)
-            .map_err(|error| TestbedError::Record { path: path.clone(), why: error.to_string() })?;
+        let text = serde_json::to_string_pretty(self).map_err(|error| TestbedError::Record {
+            path: path.clone(),
+            why: error.to_string(),
+        })?;
         super::pki::write_private(&new, &text)?;
         fs::rename(&new, &path).on("cannot write", &path)
     }
@@ -114,7 +119,7 @@ pub struct ComponentStatus {
     pub ready: Option<bool>,
     /// Its log.
     pub log: PathBuf,
-    /// The end of its log, when it is dead.
+    /// The end of its log, when it was started and is dead.
     pub tail: Option<String>,
 }
 
@@ -125,6 +130,8 @@ pub struct Status {
     pub state_dir: PathBuf,
     /// Whether every component is alive and none says that it is not ready.
     pub healthy: bool,
+    /// Whether the start came to its end; when not, it goes on now or was cut short.
+    pub start_finished: bool,
     /// How to reach it; nothing when there is no testbed.
     pub testbed: Option<TestbedInfo>,
     /// The components in the order of their start.
@@ -149,7 +156,9 @@ pub(super) fn open(state_dir: &Path, progress: &mut dyn FnMut(Progress)) -> Resu
             .create(state_dir)
             .on("cannot create", state_dir)?;
         if !is_ours(state_dir)? {
-            return Err(TestbedError::ForeignDirectory { path: state_dir.to_owned() });
+            return Err(TestbedError::ForeignDirectory {
+                path: state_dir.to_owned(),
+            });
         }
         fs::set_permissions(state_dir, fs::Permissions::from_mode(0o700)).on("cannot protect", state_dir)?;
         match lock(&state_dir.join(LOCK), "another command on this testbed", progress) {
@@ -176,7 +185,9 @@ fn is_ours(state_dir: &Path) -> Result<bool, TestbedError> {
 
 /// The running testbed, if there is one. Its components are not asked; [`status`] does that.
 pub fn info(settings: &Settings) -> Result<Option<TestbedInfo>, TestbedError> {
-    let Some(state) = State::load(&settings.state_dir)?.filter(|state| state.ready) else { return Ok(None) };
+    let Some(state) = State::load(&settings.state_dir)?.filter(|state| state.ready) else {
+        return Ok(None);
+    };
     let records = Processes::in_state(&settings.state_dir).all()?;
     Ok(Some(TestbedInfo::of(&settings.state_dir, &state, &records)))
 }
@@ -184,9 +195,14 @@ pub fn info(settings: &Settings) -> Result<Option<TestbedInfo>, TestbedError> {
 /// Puts the calling process into the network namespace of the testbed, so that 127.0.0.1 is the testbed's.
 /// Nothing happens when there is no namespace or the process is in it already. The process must have one thread.
 pub fn join(testbed: &TestbedInfo) -> Result<(), TestbedError> {
-    let Some(pid) = testbed.namespace_pid else { return Ok(()) };
+    let Some(pid) = testbed.namespace_pid else {
+        return Ok(());
+    };
     let records = Processes::in_state(&testbed.state_dir).all()?;
-    if !records.iter().any(|record| record.pid == pid && record.component == "hold" && record.alive()) {
+    if !records
+        .iter()
+        .any(|record| record.pid == pid && record.component == "hold" && record.alive())
+    {
         return Err(TestbedError::Namespace {
             state_dir: testbed.state_dir.clone(),
             why: format!("the process {pid} that keeps it is gone"),
@@ -200,15 +216,25 @@ pub fn join(testbed: &TestbedInfo) -> Result<(), TestbedError> {
 pub fn controller_logs(testbed: &TestbedInfo) -> Vec<(String, PathBuf)> {
     let processes = Processes::in_state(&testbed.state_dir);
     let controllers = up::STARTED.iter().filter(|name| **name != "etcd");
-    controllers.map(|name| ((*name).to_owned(), processes.log(name))).filter(|(_, log)| log.is_file()).collect()
+    controllers
+        .map(|name| ((*name).to_owned(), processes.log(name)))
+        .filter(|(_, log)| log.is_file())
+        .collect()
 }
 
 /// Looks at every component. Readiness is asked only where it can be: in the namespace of the testbed, see [`join`].
 pub fn status(settings: &Settings) -> Result<Status, TestbedError> {
     let state_dir = &settings.state_dir;
-    let mut status =
-        Status { state_dir: state_dir.clone(), healthy: false, testbed: None, components: Vec::new() };
-    let Some(state) = State::load(state_dir)? else { return Ok(status) };
+    let mut status = Status {
+        state_dir: state_dir.clone(),
+        healthy: false,
+        start_finished: false,
+        testbed: None,
+        components: Vec::new(),
+    };
+    let Some(state) = State::load(state_dir)? else {
+        return Ok(status);
+    };
     let processes = Processes::in_state(state_dir);
     let records = processes.all()?;
     let testbed = TestbedInfo::of(state_dir, &state, &records);
@@ -221,8 +247,12 @@ pub fn status(settings: &Settings) -> Result<Status, TestbedError> {
             }
         });
     }
-    status.healthy =
-        state.ready && status.components.iter().all(|component| component.alive && component.ready != Some(false));
+    status.healthy = state.ready
+        && status
+            .components
+            .iter()
+            .all(|component| component.alive && component.ready != Some(false));
+    status.start_finished = state.ready;
     status.testbed = Some(testbed);
     Ok(status)
 }
@@ -234,11 +264,14 @@ fn components(state: &State, processes: &Processes, records: &[PidRecord]) -> Ve
         ComponentStatus {
             name: name.to_owned(),
             pid: record.map(|record| record.pid),
-            port: state.ports.get(if name == "relay" { "kube-apiserver" } else { name }).copied(),
+            port: state
+                .ports
+                .get(if name == "relay" { "kube-apiserver" } else { name })
+                .copied(),
             alive,
             ready: None,
             log: processes.log(name),
-            tail: (!alive).then(|| processes.tail(name)),
+            tail: record.filter(|_| !alive).map(|_| processes.tail(name)),
         }
     };
     state.expected().into_iter().map(describe).collect()
@@ -246,19 +279,33 @@ fn components(state: &State, processes: &Processes, records: &[PidRecord]) -> Ve
 
 /// The components that should be alive and are not.
 pub(super) fn dead(state: &State, processes: &Processes, records: &[PidRecord]) -> Vec<ComponentStatus> {
-    components(state, processes, records).into_iter().filter(|component| !component.alive).collect()
+    components(state, processes, records)
+        .into_iter()
+        .filter(|component| !component.alive)
+        .collect()
 }
 
 /// Stops what was started in the state directory, and only that, and removes the directory.
 pub fn down(settings: &Settings, progress: &mut dyn FnMut(Progress)) -> Result<DownReport, TestbedError> {
     let state_dir = &settings.state_dir;
     if !state_dir.exists() {
-        return Ok(DownReport { stopped: Vec::new(), removed: false });
+        return Ok(DownReport {
+            stopped: Vec::new(),
+            removed: false,
+        });
     }
     let _lock = open(state_dir, progress)?;
     let stopped = super::runtime()?.block_on(stop_all(state_dir, progress))?;
-    fs::remove_dir_all(state_dir).on("cannot remove", state_dir)?;
-    Ok(DownReport { stopped, removed: true })
+    remove(state_dir)?;
+    Ok(DownReport {
+        stopped,
+        removed: true,
+    })
+}
+
+/// Removes a state directory, whose processes have been ended.
+pub(super) fn remove(state_dir: &Path) -> Result<(), TestbedError> {
+    fs::remove_dir_all(state_dir).on("cannot remove", state_dir)
 }
 
 /// Ends all processes, clients before their servers.
@@ -275,7 +322,11 @@ pub(super) async fn stop_all(
         _ => 0,
     };
     for now in 0..=3 {
-        let ended: Vec<PidRecord> = running.iter().filter(|record| stage(record) == now).cloned().collect();
+        let ended: Vec<PidRecord> = running
+            .iter()
+            .filter(|record| stage(record) == now)
+            .cloned()
+            .collect();
         process::end(&ended, GRACE, progress).await?;
     }
     Ok(running.into_iter().map(|record| record.component).collect())
@@ -290,8 +341,11 @@ pub(super) fn clear(state_dir: &Path) -> Result<(), TestbedError> {
             continue;
         }
         let path = entry.path();
-        let removed =
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        let removed = if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            fs::remove_dir_all(&path)
+        } else {
+            fs::remove_file(&path)
+        };
         removed.on("cannot remove", &path)?;
     }
     Ok(())
@@ -319,7 +373,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state_dir = dir.path().join("testbed");
         let report = down(&settings(state_dir.clone()), &mut |_| ()).unwrap();
-        assert_eq!(report, DownReport { stopped: Vec::new(), removed: false });
+        assert_eq!(
+            report,
+            DownReport {
+                stopped: Vec::new(),
+                removed: false
+            }
+        );
         assert!(!state_dir.exists());
     }
 
@@ -328,7 +388,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state_dir = dir.path().join("a/testbed");
         let _lock = open(&state_dir, &mut |_| ()).unwrap();
-        assert_eq!(fs::metadata(&state_dir).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(
+            fs::metadata(&state_dir).unwrap().permissions().mode() & 0o777,
+            0o700
+        );
     }
 
     #[test]
@@ -336,7 +399,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let processes = Processes::in_state(dir.path());
         processes.create().unwrap();
-        let state = State { ready: true, ports: [("etcd".into(), 23790)].into(), ..State::default() };
+        let state = State {
+            ready: true,
+            ports: [("etcd".into(), 23790)].into(),
+            ..State::default()
+        };
         state.save(dir.path()).unwrap();
         fs::write(processes.log("etcd"), "fatal: no space left on device\n").unwrap();
         let record = r#"{"component": "etcd", "pid": 4711, "start_time": 5, "boot": "an earlier one"}"#;
@@ -345,7 +412,10 @@ mod tests {
         let status = status(&settings(dir.path().to_owned())).unwrap();
         assert!(!status.healthy);
         let etcd = &status.components[0];
-        assert_eq!((etcd.name.as_str(), etcd.pid, etcd.port, etcd.alive), ("etcd", Some(4711), Some(23790), false));
+        assert_eq!(
+            (etcd.name.as_str(), etcd.pid, etcd.port, etcd.alive),
+            ("etcd", Some(4711), Some(23790), false)
+        );
         assert_eq!(etcd.tail.as_deref(), Some("fatal: no space left on device"));
     }
 
@@ -356,6 +426,9 @@ mod tests {
         State::default().save(dir.path()).unwrap();
         fs::write(dir.path().join("processes/etcd.json"), "").unwrap();
         let error = down(&settings(dir.path().to_owned()), &mut |_| ()).unwrap_err();
-        assert!(matches!(error, TestbedError::Record { .. }), "it could be the trace of a process: {error}");
+        assert!(
+            matches!(error, TestbedError::Record { .. }),
+            "it could be the trace of a process: {error}"
+        );
     }
 }
