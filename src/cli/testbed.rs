@@ -123,10 +123,7 @@ fn parse_binary(text: &str) -> Result<(String, PathBuf), String> {
     };
     if !testbed::is_component(component.as_ref()) {
         let known: Vec<&str> = testbed::binary_variables().map(|(name, _)| name).collect();
-        return Err(format!(
-            "`{component}` is no component; they are {}",
-            known.join(", ")
-        ));
+        return Err(format!("`{component}` is no component; they are {}", known.join(", ")));
     }
     Ok((component.to_owned(), path.into()))
 }
@@ -160,18 +157,8 @@ fn dispatch(args: TestbedArgs) -> Result<ExitCode, TestbedError> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        TestbedCommand::Up {
-            build,
-            open_ports,
-            host_network,
-            timeout,
-        } => {
-            let settings = Settings {
-                open_ports,
-                host_network,
-                timeout,
-                ..settings(place, Some(build))
-            };
+        TestbedCommand::Up { build, open_ports, host_network, timeout } => {
+            let settings = Settings { open_ports, host_network, timeout, ..settings(place, Some(build)) };
             let mut screen = Screen::new();
             let testbed = testbed::up(&settings, &mut |told| screen.show(told))?;
             if testbed.already_running {
@@ -191,20 +178,12 @@ fn dispatch(args: TestbedArgs) -> Result<ExitCode, TestbedError> {
                 Format::Json => say(&serde_json::to_string_pretty(&status).unwrap_or_default()),
                 Format::Text => show_status(&status),
             }
-            Ok(if status.healthy {
-                ExitCode::SUCCESS
-            } else {
-                ExitCode::from(3)
-            })
+            Ok(if status.healthy { ExitCode::SUCCESS } else { ExitCode::from(3) })
         }
         TestbedCommand::Down => {
             let mut screen = Screen::new();
             let report = testbed::down(&settings(place, None), &mut |told| screen.show(told))?;
-            note(if report.removed {
-                "the testbed is gone"
-            } else {
-                "there was no testbed"
-            });
+            note(if report.removed { "the testbed is gone" } else { "there was no testbed" });
             Ok(ExitCode::SUCCESS)
         }
         TestbedCommand::Exec { admin, command } => exec(&settings(place, None), admin, &command),
@@ -212,46 +191,26 @@ fn dispatch(args: TestbedArgs) -> Result<ExitCode, TestbedError> {
         TestbedCommand::Relay { record, port, hold } => {
             testbed::relay(&record, port, hold).map(|()| ExitCode::SUCCESS)
         }
-        TestbedCommand::Launch {
-            component,
-            record,
-            command,
-        } => {
+        TestbedCommand::Launch { component, record, command } => {
             let (program, arguments) = split(&command);
-            Err(testbed::launch(
-                &component,
-                &record,
-                Path::new(program),
-                arguments,
-            ))
+            Err(testbed::launch(&component, &record, Path::new(program), arguments))
         }
     }
 }
 
 fn split(command: &[OsString]) -> (&OsString, &[OsString]) {
     // The parser asks for at least one word.
-    command
-        .split_first()
-        .unwrap_or_else(|| unreachable!("a command has a first word"))
+    command.split_first().unwrap_or_else(|| unreachable!("a command has a first word"))
 }
 
 fn exec(settings: &Settings, admin: bool, command: &[OsString]) -> Result<ExitCode, TestbedError> {
     let Some(testbed) = testbed::info(settings)? else {
-        return Err(TestbedError::NotRunning {
-            state_dir: settings.state_dir.clone(),
-        });
+        return Err(TestbedError::NotRunning { state_dir: settings.state_dir.clone() });
     };
     testbed::join(&testbed)?;
     let (program, arguments) = split(command);
-    let kubeconfig = if admin {
-        &testbed.admin_kubeconfig
-    } else {
-        &testbed.kubeconfig
-    };
-    let source = std::process::Command::new(program)
-        .args(arguments)
-        .env("KUBECONFIG", kubeconfig)
-        .exec();
+    let kubeconfig = if admin { &testbed.admin_kubeconfig } else { &testbed.kubeconfig };
+    let source = std::process::Command::new(program).args(arguments).env("KUBECONFIG", kubeconfig).exec();
     Err(TestbedError::Spawn {
         component: program.to_string_lossy().into_owned(),
         program: program.into(),
@@ -263,9 +222,7 @@ fn exec(settings: &Settings, admin: bool, command: &[OsString]) -> Result<ExitCo
 fn settings(place: PlaceArgs, build: Option<BuildArgs>) -> Settings {
     let directory = |given: Option<PathBuf>, variable: &str, in_home: &str| {
         given.map(absolute).unwrap_or_else(|| {
-            let base = std::env::var_os(variable)
-                .map(PathBuf::from)
-                .filter(|path| path.is_absolute());
+            let base = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
             let home = || std::env::home_dir().unwrap_or_else(|| "/".into()).join(in_home);
             base.unwrap_or_else(home).join("stack-e2e/testbed")
         })
@@ -282,17 +239,10 @@ fn settings(place: PlaceArgs, build: Option<BuildArgs>) -> Settings {
     }
     for (component, variable) in testbed::binary_variables() {
         if let Some(path) = std::env::var_os(variable).filter(|path| !path.is_empty()) {
-            settings
-                .binaries
-                .insert(component.to_owned(), absolute(path.into()));
+            settings.binaries.insert(component.to_owned(), absolute(path.into()));
         }
     }
-    settings.binaries.extend(
-        build
-            .binaries
-            .into_iter()
-            .map(|(component, path)| (component, absolute(path))),
-    );
+    settings.binaries.extend(build.binaries.into_iter().map(|(component, path)| (component, absolute(path))));
     settings.kubebuilder_assets = build.kubebuilder_assets.map(absolute);
     settings.go = build.go;
     settings
@@ -305,9 +255,7 @@ fn absolute(path: PathBuf) -> PathBuf {
 
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|dir| dir.join(program))
-        .find(|path| path.is_file())
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|path| path.is_file())
 }
 
 /// One line of data on stdout. A reader that went away is no reason to fail.
@@ -335,13 +283,7 @@ fn show_status(status: &Status) {
         say(&format!("no testbed in {}", status.state_dir.display()));
         return;
     };
-    let TestbedInfo {
-        kubeconfig,
-        admin_kubeconfig,
-        server,
-        namespace_pid,
-        ..
-    } = testbed;
+    let TestbedInfo { kubeconfig, admin_kubeconfig, server, namespace_pid, .. } = testbed;
     say(&format!("server            {server}"));
     say(&format!("kubeconfig        {}", kubeconfig.display()));
     say(&format!("admin kubeconfig  {}", admin_kubeconfig.display()));
@@ -356,14 +298,7 @@ fn show_status(status: &Status) {
     }
     say("");
     for component in &status.components {
-        let ComponentStatus {
-            name,
-            pid,
-            port,
-            alive,
-            ready,
-            ..
-        } = component;
+        let ComponentStatus { name, pid, port, alive, ready, .. } = component;
         let word = match (alive, ready) {
             (false, _) if pid.is_none() => "not started",
             (false, _) => "dead",
@@ -400,10 +335,7 @@ impl Screen {
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
             bar
         });
-        Self {
-            bar,
-            last_line: Instant::now(),
-        }
+        Self { bar, last_line: Instant::now() }
     }
 
     fn line(&self, text: &str) {

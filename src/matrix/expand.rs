@@ -19,10 +19,7 @@ pub fn expand(scenarios: &[Scenario]) -> Result<Matrix, Problems> {
             Err(problem) => problems.push(*problem),
         }
     }
-    let all = matrix
-        .combinations
-        .iter()
-        .chain(matrix.left_out.iter().map(|l| &l.combination));
+    let all = matrix.combinations.iter().chain(matrix.left_out.iter().map(|l| &l.combination));
     for combination in all {
         let name = format!("{}: {}", combination.scenario, combination.name());
         if let Some(other) = ids.insert(combination.id.clone(), name.clone())
@@ -33,11 +30,7 @@ pub fn expand(scenarios: &[Scenario]) -> Result<Matrix, Problems> {
             problems.push(scenario.problem(scenario.positions.name, message).hint(hint));
         }
     }
-    if problems.is_empty() {
-        Ok(matrix)
-    } else {
-        Err(Problems(problems))
-    }
+    if problems.is_empty() { Ok(matrix) } else { Err(Problems(problems)) }
 }
 
 type Row<'s> = Vec<(&'s SwitchName, &'s SwitchValue)>;
@@ -48,10 +41,7 @@ fn cover(scenario: &Scenario) -> Result<Vec<Row<'_>>, Box<Problem>> {
         Cover::All => Ok(product(scenario)),
         Cover::Strength(_) => Err(Box::new(
             scenario
-                .problem(
-                    scenario.positions.cover,
-                    "covering arrays are not available in this version",
-                )
+                .problem(scenario.positions.cover, "covering arrays are not available in this version")
                 .hint("write `cover: all`, and narrow it with `exclude` or `--where`"),
         )),
     }
@@ -93,12 +83,7 @@ fn combination(scenario: &Scenario, row: &Row<'_>) -> Combination {
     let mut checks: Vec<CheckName> = Vec::new();
     for (_, value) in row {
         // The loader has seen to it that no two switches set the same thing.
-        let ClusterPatch {
-            kubernetes,
-            control_planes,
-            workers,
-            variables,
-        } = &value.patch;
+        let ClusterPatch { kubernetes, control_planes, workers, variables } = &value.patch;
         patch.kubernetes = patch.kubernetes.or(*kubernetes);
         patch.control_planes = patch.control_planes.or(*control_planes);
         patch.workers = patch.workers.or(*workers);

@@ -32,11 +32,7 @@ impl Shard {
     /// There is no such part.
     pub fn new(index: u32, of: u32) -> Result<Self, SelectError> {
         let exists = index >= 1 && index <= of;
-        if exists {
-            Ok(Self { index, of })
-        } else {
-            Err(SelectError::Shard(format!("{index}/{of}")))
-        }
+        if exists { Ok(Self { index, of }) } else { Err(SelectError::Shard(format!("{index}/{of}"))) }
     }
 
     /// The number of the part, from 1, and the number of parts.
@@ -49,9 +45,7 @@ impl Shard {
 impl FromStr for Shard {
     type Err = SelectError;
     fn from_str(text: &str) -> Result<Self, SelectError> {
-        let parts = text
-            .split_once('/')
-            .and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
+        let parts = text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
         let (index, of) = parts.ok_or_else(|| SelectError::Shard(text.to_owned()))?;
         Self::new(index, of)
     }
@@ -119,10 +113,7 @@ fn hint(meant: Option<&str>) -> String {
 pub fn select(matrix: Matrix, selection: &Selection) -> Result<Matrix, SelectError> {
     check_wanted(&matrix, &selection.wanted)?;
     let only = only(&matrix, &selection.only)?;
-    let Matrix {
-        combinations,
-        mut left_out,
-    } = matrix;
+    let Matrix { combinations, mut left_out } = matrix;
     let mut kept = Vec::new();
     let mut position = 0;
     for combination in combinations {
@@ -145,43 +136,26 @@ pub fn select(matrix: Matrix, selection: &Selection) -> Result<Matrix, SelectErr
             Some(reason) => left_out.push(LeftOut { combination, reason }),
         }
     }
-    Ok(Matrix {
-        combinations: kept,
-        left_out,
-    })
+    Ok(Matrix { combinations: kept, left_out })
 }
 
 fn all(matrix: &Matrix) -> impl Iterator<Item = &Combination> {
-    matrix
-        .combinations
-        .iter()
-        .chain(matrix.left_out.iter().map(|l| &l.combination))
+    matrix.combinations.iter().chain(matrix.left_out.iter().map(|l| &l.combination))
 }
 
 fn check_wanted(matrix: &Matrix, wanted: &[(SwitchName, ValueName)]) -> Result<(), SelectError> {
     for (switch, value) in wanted {
-        let switches: BTreeSet<&str> = all(matrix)
-            .flat_map(|c| c.values.iter().map(|(s, _)| s.as_str()))
-            .collect();
+        let switches: BTreeSet<&str> =
+            all(matrix).flat_map(|c| c.values.iter().map(|(s, _)| s.as_str())).collect();
         if !switches.contains(switch.as_str()) {
             let meant = did_you_mean(switch.as_str(), switches).map(str::to_owned);
-            return Err(SelectError::Switch {
-                name: switch.to_string(),
-                meant,
-            });
+            return Err(SelectError::Switch { name: switch.to_string(), meant });
         }
         let pairs = all(matrix).flat_map(|c| c.values.iter());
-        let values: BTreeSet<&str> = pairs
-            .filter(|(s, _)| s == switch)
-            .map(|(_, v)| v.as_str())
-            .collect();
+        let values: BTreeSet<&str> = pairs.filter(|(s, _)| s == switch).map(|(_, v)| v.as_str()).collect();
         if !values.contains(value.as_str()) {
             let meant = did_you_mean(value.as_str(), values).map(str::to_owned);
-            return Err(SelectError::Value {
-                switch: switch.to_string(),
-                value: value.to_string(),
-                meant,
-            });
+            return Err(SelectError::Value { switch: switch.to_string(), value: value.to_string(), meant });
         }
     }
     Ok(())
@@ -194,18 +168,12 @@ fn only<'s>(matrix: &Matrix, starts: &'s [String]) -> Result<BTreeSet<String>, S
         match found.as_slice() {
             [] => Err(SelectError::Id(start.clone())),
             [one] => match matrix.left_out.iter().find(|l| l.combination.id == one.id) {
-                Some(l) => Err(SelectError::LeftOut {
-                    id: one.id.to_string(),
-                    reason: l.reason.clone(),
-                }),
+                Some(l) => Err(SelectError::LeftOut { id: one.id.to_string(), reason: l.reason.clone() }),
                 None => Ok(one.id.to_string()),
             },
             several => {
                 let ids = several.iter().take(5).map(|c| c.id.to_string()).collect();
-                Err(SelectError::Ambiguous {
-                    start: start.clone(),
-                    ids,
-                })
+                Err(SelectError::Ambiguous { start: start.clone(), ids })
             }
         }
     };
@@ -216,15 +184,10 @@ fn only<'s>(matrix: &Matrix, starts: &'s [String]) -> Result<BTreeSet<String>, S
 fn missed(combination: &Combination, wanted: &[(SwitchName, ValueName)]) -> Option<String> {
     let fits = |(switch, _): &&(SwitchName, ValueName)| {
         let alternatives = wanted.iter().filter(|(s, _)| s == switch);
-        alternatives
-            .into_iter()
-            .any(|pair| combination.values.contains(pair))
+        alternatives.into_iter().any(|pair| combination.values.contains(pair))
     };
     let (switch, _) = wanted.iter().find(|pair| !fits(pair))?;
-    let values: Vec<String> = wanted
-        .iter()
-        .filter(|(s, _)| s == switch)
-        .map(|(s, v)| format!("{s}={v}"))
-        .collect();
+    let values: Vec<String> =
+        wanted.iter().filter(|(s, _)| s == switch).map(|(s, v)| format!("{s}={v}")).collect();
     Some(values.join(","))
 }

@@ -44,9 +44,7 @@ pub(super) fn describe(node: &Node) -> String {
         Kind::List(_) => "a list".into(),
         Kind::Map(_) => "a mapping".into(),
         Kind::Scalar(Scalar { missing: true, .. }) => "nothing".into(),
-        Kind::Scalar(Scalar {
-            text, plain: false, ..
-        }) => format!("the string {}", quote(text)),
+        Kind::Scalar(Scalar { text, plain: false, .. }) => format!("the string {}", quote(text)),
         Kind::Scalar(Scalar { text, .. }) => match resolve(text) {
             Plain::Null => "null".into(),
             Plain::Bool(b) => format!("the boolean `{b}`"),
@@ -91,11 +89,7 @@ impl<'a> Decoder<'a> {
         for entry in entries {
             if !keys.contains(&entry.key.as_str()) {
                 let message = format!("{what} has no key {}", quote(&entry.key));
-                self.problem(
-                    entry.key_span,
-                    message,
-                    name_hint(&entry.key, keys.iter().copied()),
-                );
+                self.problem(entry.key_span, message, name_hint(&entry.key, keys.iter().copied()));
             }
         }
         Some(Fields { entries, keys, span })
@@ -155,16 +149,9 @@ impl<'a> Decoder<'a> {
         match resolve(text) {
             Plain::String => Some(text),
             Plain::Null => {
-                let message = if scalar.missing {
-                    format!("{what} has no value")
-                } else {
-                    format!("{what} is null")
-                };
-                let hint = if scalar.missing {
-                    "write a text here".to_owned()
-                } else {
-                    quoted
-                };
+                let message =
+                    if scalar.missing { format!("{what} has no value") } else { format!("{what} is null") };
+                let hint = if scalar.missing { "write a text here".to_owned() } else { quoted };
                 self.problem(node.span, message, hint);
                 None
             }
@@ -203,26 +190,14 @@ impl<'a> Decoder<'a> {
         let number = match resolve(&scalar.text) {
             Plain::Number(n) if scalar.plain => n.as_u64(),
             Plain::Number(_) => {
-                self.wrong(
-                    node,
-                    what,
-                    &wanted,
-                    format!("write {} without quotes", scalar.text),
-                );
+                self.wrong(node, what, &wanted, format!("write {} without quotes", scalar.text));
                 return None;
             }
             _ => None,
         };
-        let number = number
-            .and_then(|n| u32::try_from(n).ok())
-            .filter(|n| (min..=max).contains(n));
+        let number = number.and_then(|n| u32::try_from(n).ok()).filter(|n| (min..=max).contains(n));
         if number.is_none() {
-            self.wrong(
-                node,
-                what,
-                &wanted,
-                "write a number in this range, in digits and without quotes",
-            );
+            self.wrong(node, what, &wanted, "write a number in this range, in digits and without quotes");
         }
         number
     }
@@ -269,10 +244,7 @@ impl<'a> Decoder<'a> {
             E::Empty { what } => self.problem(span, format!("the {what} is empty"), "write a name"),
             E::TooLong { what, text, len, max } => self.problem(
                 span,
-                format!(
-                    "the {what} {} has {len} characters, {max} are allowed",
-                    quote(&text)
-                ),
+                format!("the {what} {} has {len} characters, {max} are allowed", quote(&text)),
                 "it becomes part of labels and paths; choose a shorter one",
             ),
             E::Shape { what, text, rule } => {
@@ -288,11 +260,7 @@ impl<'a> Decoder<'a> {
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
         if text.is_empty() || text.chars().count() > 500 || text.chars().any(super::problem::is_hostile) {
             let message = format!("{what} is a text of 1 to 500 visible characters");
-            self.problem(
-                node.span,
-                message,
-                "say why, in one sentence, with a link if there is one",
-            );
+            self.problem(node.span, message, "say why, in one sentence, with a link if there is one");
             return None;
         }
         Some(text)

@@ -22,14 +22,7 @@ pub(super) mod keys {
     ];
     pub const STACK: &[&str] = &["provider", "name", "source"];
     pub const SOURCE: &[&str] = &["directory", "release", "from"];
-    pub const VALUE: &[&str] = &[
-        "name",
-        "variables",
-        "workers",
-        "controlPlanes",
-        "checks",
-        "requires",
-    ];
+    pub const VALUE: &[&str] = &["name", "variables", "workers", "controlPlanes", "checks", "requires"];
     pub const REQUIRES: &[&str] = &["credentials"];
     pub const COVER: &[&str] = &["strength"];
     pub const EXCLUDE: &[&str] = &["when", "because"];
@@ -60,13 +53,9 @@ pub fn parse_bytes(bytes: &[u8], file: &Path, known: &Known<'_>) -> Result<Scena
     let source = SourceText::new(file, format!("{start}{rest}"));
     let line = SourceText::new(file, start.as_ref()).lines();
     let column = SourceText::new(file, start.as_ref()).line(line).chars().count() + 1;
-    let message = format!(
-        "the file is not UTF-8: byte 0x{:02x} fits nowhere",
-        bad.first().copied().unwrap_or(0)
-    );
-    Err(vec![
-        Problem::at(&source, Span::new(line, column, 1), message).hint("save it as UTF-8"),
-    ])
+    let message =
+        format!("the file is not UTF-8: byte 0x{:02x} fits nowhere", bad.first().copied().unwrap_or(0));
+    Err(vec![Problem::at(&source, Span::new(line, column, 1), message).hint("save it as UTF-8")])
 }
 
 /// Reads a scenario from a text.
@@ -82,11 +71,7 @@ pub fn parse(text: &str, file: &Path, known: &Known<'_>) -> Result<Scenario, Vec
     let source = SourceText::new(file, text);
     let mut problems = Vec::new();
     let root = tree::read(&source, &mut problems);
-    let mut decoder = Decoder {
-        source,
-        known,
-        problems,
-    };
+    let mut decoder = Decoder { source, known, problems };
     let scenario = root.and_then(|root| decoder.document(&root));
     let mut problems = decoder.problems;
     match scenario {
@@ -138,32 +123,20 @@ impl Decoder<'_> {
         self.required(&fields, "kind", "the scenario", "write `kind: Scenario`");
         let mut positions = Positions::default();
         let name = self.metadata(&fields, &mut positions);
-        let spec = self.required(
-            &fields,
-            "spec",
-            "the scenario",
-            "it holds `stack`, `switches` and `checks`",
-        )?;
+        let spec =
+            self.required(&fields, "spec", "the scenario", "it holds `stack`, `switches` and `checks`")?;
         let at = fields.entry("spec").map_or(start, |e| e.key_span);
         let spec = self.map(spec, at, "`spec`", keys::SPEC)?;
         self.spec(name, &spec, positions)
     }
 
     fn metadata(&mut self, fields: &Fields<'_>, positions: &mut Positions) -> Option<ScenarioName> {
-        let node = self.required(
-            fields,
-            "metadata",
-            "the scenario",
-            "write `metadata: {name: my-scenario}`",
-        )?;
+        let node =
+            self.required(fields, "metadata", "the scenario", "write `metadata: {name: my-scenario}`")?;
         let at = fields.entry("metadata").map_or(node.span, |e| e.key_span);
         let metadata = self.map(node, at, "`metadata`", keys::METADATA)?;
-        let name = self.required(
-            &metadata,
-            "name",
-            "`metadata`",
-            "every scenario has a name, e.g. `name: smoke`",
-        )?;
+        let name =
+            self.required(&metadata, "name", "`metadata`", "every scenario has a name, e.g. `name: smoke`")?;
         positions.name = name.span;
         self.name(name, "the scenario name", ScenarioName::new)
     }
@@ -184,12 +157,7 @@ impl Decoder<'_> {
             Some(node) => self.integer(node, "`workers`", 0, MAX_WORKERS),
             None => Some(1),
         };
-        let checks = self.required(
-            spec,
-            "checks",
-            "`spec`",
-            "name checks or groups, e.g. `checks: [smoke]`",
-        );
+        let checks = self.required(spec, "checks", "`spec`", "name checks or groups, e.g. `checks: [smoke]`");
         let checks = checks.and_then(|node| {
             if let Kind::List(items) = &node.kind {
                 positions.checks = items.iter().map(|i| i.span).collect();
@@ -199,11 +167,7 @@ impl Decoder<'_> {
         if checks.as_ref().is_some_and(Vec::is_empty)
             && let Some(node) = spec.get("checks")
         {
-            self.problem(
-                node.span,
-                "`checks` is empty",
-                "a scenario without checks says nothing; name one",
-            );
+            self.problem(node.span, "`checks` is empty", "a scenario without checks says nothing; name one");
         }
         let changes = self.changes(spec, &mut positions);
         let expect = self.expect(spec, &table);
@@ -236,32 +200,26 @@ impl Decoder<'_> {
         let stack = self.map(node, at, "`stack`", keys::STACK)?;
         let names = ProviderKind::ALL.map(ProviderKind::as_str);
         let hint = format!("use {}", one_of(names));
-        let provider = self
-            .required(&stack, "provider", "`stack`", &hint)
-            .and_then(|node| {
-                positions.provider = node.span;
-                let text = self.string(node, "`provider`")?;
-                let kind = ProviderKind::ALL.into_iter().find(|kind| kind.as_str() == text);
-                if kind.is_none() {
-                    self.problem(
-                        node.span,
-                        format!("there is no provider {}", quote(text)),
-                        name_hint(text, names),
-                    );
-                }
-                kind
-            });
+        let provider = self.required(&stack, "provider", "`stack`", &hint).and_then(|node| {
+            positions.provider = node.span;
+            let text = self.string(node, "`provider`")?;
+            let kind = ProviderKind::ALL.into_iter().find(|kind| kind.as_str() == text);
+            if kind.is_none() {
+                self.problem(
+                    node.span,
+                    format!("there is no provider {}", quote(text)),
+                    name_hint(text, names),
+                );
+            }
+            kind
+        });
         let hint = "the name without provider and minor, e.g. `scs`";
         let name = self.required(&stack, "name", "`stack`", hint).and_then(|node| {
             positions.stack = node.span;
             self.name(node, "the stack name", StackName::new)
         });
         let directory = self.source(&stack, positions);
-        Some(StackSelector {
-            provider: provider?,
-            name: name?,
-            directory: directory?,
-        })
+        Some(StackSelector { provider: provider?, name: name?, directory: directory? })
     }
 
     fn source(&mut self, stack: &Fields<'_>, positions: &mut Positions) -> Option<PathBuf> {
@@ -278,11 +236,7 @@ impl Decoder<'_> {
         positions.directory = node.span;
         let text = self.string(node, "`directory`")?;
         if text.is_empty() || text.len() > 1024 || text.chars().any(super::problem::is_hostile) {
-            self.problem(
-                node.span,
-                "`directory` is a path of 1 to 1024 visible characters",
-                hint,
-            );
+            self.problem(node.span, "`directory` is a path of 1 to 1024 visible characters", hint);
             return None;
         }
         if text.contains("${") {
@@ -296,10 +250,7 @@ impl Decoder<'_> {
             && lexically_outside(&directory, root)
         {
             let message = format!("the directory {} leads out of the allowed one", quote(text));
-            let hint = format!(
-                "stacks of this command must be inside {}",
-                quote(&root.to_string_lossy())
-            );
+            let hint = format!("stacks of this command must be inside {}", quote(&root.to_string_lossy()));
             self.problem(node.span, message, hint);
             return None;
         }
@@ -364,8 +315,7 @@ impl Decoder<'_> {
     }
 
     fn exclude(&mut self, spec: &Fields<'_>, table: &Table) -> Option<Vec<Exclusion>> {
-        spec.get("exclude")
-            .map_or(Some(Vec::new()), |node| rows::exclude(self, node, table))
+        spec.get("exclude").map_or(Some(Vec::new()), |node| rows::exclude(self, node, table))
     }
 
     fn include(
@@ -375,14 +325,11 @@ impl Decoder<'_> {
         positions: &mut Positions,
     ) -> Option<Vec<SwitchValues>> {
         let node = spec.get("include");
-        node.map_or(Some(Vec::new()), |node| {
-            rows::include(self, node, table, &mut positions.include)
-        })
+        node.map_or(Some(Vec::new()), |node| rows::include(self, node, table, &mut positions.include))
     }
 
     fn expect(&mut self, spec: &Fields<'_>, table: &Table) -> Option<Vec<Expectation>> {
-        spec.get("expect")
-            .map_or(Some(Vec::new()), |node| rows::expect(self, node, table))
+        spec.get("expect").map_or(Some(Vec::new()), |node| rows::expect(self, node, table))
     }
 
     fn switches(&mut self, spec: &Fields<'_>) -> Table {
@@ -420,11 +367,7 @@ impl Decoder<'_> {
             match self.change(item) {
                 Some(change) if changes.contains(&change) => {
                     let message = format!("the change `{}` is given twice", change.name());
-                    self.problem(
-                        item.span,
-                        message,
-                        "a change is made once; its results are named after it",
-                    );
+                    self.problem(item.span, message, "a change is made once; its results are named after it");
                 }
                 Some(change) => changes.push(change),
                 None => complete = false,
@@ -440,19 +383,13 @@ impl Decoder<'_> {
             (Some(scale), None) => {
                 let what = self.map(&scale.value, scale.key_span, "`scale`", keys::SCALE)?;
                 match (what.get("workers"), what.get("controlPlanes")) {
-                    (Some(n), None) => self
-                        .integer(n, "`workers`", 0, MAX_WORKERS)
-                        .map(Change::ScaleWorkers),
-                    (None, Some(n)) => self
-                        .control_planes(n, "`controlPlanes`")
-                        .map(Change::ScaleControlPlanes),
+                    (Some(n), None) => self.integer(n, "`workers`", 0, MAX_WORKERS).map(Change::ScaleWorkers),
+                    (None, Some(n)) => {
+                        self.control_planes(n, "`controlPlanes`").map(Change::ScaleControlPlanes)
+                    }
                     _ => {
                         let message = "`scale` changes one thing: `workers` or `controlPlanes`";
-                        self.problem(
-                            scale.key_span,
-                            message,
-                            "write two changes to do one after the other",
-                        );
+                        self.problem(scale.key_span, message, "write two changes to do one after the other");
                         None
                     }
                 }
@@ -531,9 +468,7 @@ fn lexically_outside(path: &Path, root: &Path) -> bool {
         return false;
     }
     let below = path.strip_prefix(&root);
-    below.map_or(true, |rest| {
-        rest.components().next() == Some(Component::ParentDir)
-    })
+    below.map_or(true, |rest| rest.components().next() == Some(Component::ParentDir))
 }
 
 /// Without `.`, and without `..` where the text allows.
@@ -567,11 +502,7 @@ mod tests {
             ("/work/../etc", "/work", true),
             ("/../work/x", "/work", false),
         ] {
-            assert_eq!(
-                lexically_outside(Path::new(path), Path::new(root)),
-                outside,
-                "{path} in {root}"
-            );
+            assert_eq!(lexically_outside(Path::new(path), Path::new(root)), outside, "{path} in {root}");
         }
     }
 }

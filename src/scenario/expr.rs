@@ -137,12 +137,7 @@ impl<'a> Axis<'a> {
             _ => AxisKind::Name,
         };
         let values = switch.values.iter().map(|v| &v.name).collect();
-        Self {
-            name: &switch.name,
-            kind,
-            values,
-            complete,
-        }
+        Self { name: &switch.name, kind, values, complete }
     }
 }
 
@@ -162,12 +157,7 @@ pub struct ExprProblem {
 impl ExprProblem {
     fn new(at: Place, message: impl Into<String>, hint: impl Into<String>) -> Self {
         let length = at.end.saturating_sub(at.start).max(1);
-        Self {
-            offset: at.start,
-            length,
-            message: message.into(),
-            hint: Some(hint.into()),
-        }
+        Self { offset: at.start, length, message: message.into(), hint: Some(hint.into()) }
     }
 }
 
@@ -186,31 +176,16 @@ struct Place {
 pub fn parse(text: &str, axes: &[Axis<'_>], unreadable: &[&str]) -> Result<Option<Expr>, Vec<ExprProblem>> {
     let length = text.chars().count();
     if length > MAX_LENGTH {
-        let at = Place {
-            start: MAX_LENGTH,
-            end: MAX_LENGTH + 1,
-        };
+        let at = Place { start: MAX_LENGTH, end: MAX_LENGTH + 1 };
         let message = format!("the expression has {length} characters, {MAX_LENGTH} are allowed");
-        return Err(vec![ExprProblem::new(
-            at,
-            message,
-            "write several entries of `exclude`",
-        )]);
+        return Err(vec![ExprProblem::new(at, message, "write several entries of `exclude`")]);
     }
     let syntax = syntax::parse(text).map_err(|problem| vec![problem])?;
-    let mut checker = check::Checker {
-        axes,
-        unreadable,
-        problems: Vec::new(),
-        unknown: false,
-    };
+    let mut checker = check::Checker { axes, unreadable, problems: Vec::new(), unknown: false };
     let clause = checker.truth(&syntax);
     match clause {
         _ if !checker.problems.is_empty() => Err(checker.problems),
-        Some(clause) if !checker.unknown => Ok(Some(Expr {
-            text: text.to_owned(),
-            clause,
-        })),
+        Some(clause) if !checker.unknown => Ok(Some(Expr { text: text.to_owned(), clause })),
         _ => Ok(None),
     }
 }

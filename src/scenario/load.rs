@@ -18,10 +18,7 @@ pub fn load(paths: &[PathBuf], known: &Known<'_>) -> Result<Vec<Scenario>, Probl
     let mut problems = Vec::new();
     let mut scenarios: Vec<Scenario> = Vec::new();
     for file in files(paths, &mut problems) {
-        match read(&file)
-            .map_err(|p| vec![p])
-            .and_then(|bytes| parse_bytes(&bytes, &file, known))
-        {
+        match read(&file).map_err(|p| vec![p]).and_then(|bytes| parse_bytes(&bytes, &file, known)) {
             Ok(scenario) => {
                 problems.extend(known.root.as_deref().and_then(|root| outside(&scenario, root)));
                 scenarios.push(scenario);
@@ -46,11 +43,7 @@ pub fn load(paths: &[PathBuf], known: &Known<'_>) -> Result<Vec<Scenario>, Probl
             }
         }
     }
-    if problems.is_empty() {
-        Ok(scenarios)
-    } else {
-        Err(Problems(problems))
-    }
+    if problems.is_empty() { Ok(scenarios) } else { Err(Problems(problems)) }
 }
 
 /// All files in the wanted order.
@@ -71,10 +64,7 @@ fn files(paths: &[PathBuf], problems: &mut Vec<Problem>) -> Vec<PathBuf> {
             continue;
         }
         let entries = std::fs::read_dir(path).and_then(|entries| {
-            entries
-                .take(MAX_FILES * 10)
-                .map(|e| e.map(|e| e.path()))
-                .collect::<Result<Vec<_>, _>>()
+            entries.take(MAX_FILES * 10).map(|e| e.map(|e| e.path())).collect::<Result<Vec<_>, _>>()
         });
         let mut found = match entries {
             Ok(entries) => entries,
@@ -88,9 +78,7 @@ fn files(paths: &[PathBuf], problems: &mut Vec<Problem>) -> Vec<PathBuf> {
         };
         found.retain(|file| {
             let yaml = file.extension().is_some_and(|e| e == "yaml" || e == "yml");
-            let hidden = file
-                .file_name()
-                .is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
+            let hidden = file.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
             yaml && !hidden && !file.is_dir()
         });
         found.sort();
@@ -129,9 +117,7 @@ fn read(file: &Path) -> Result<Vec<u8>, Problem> {
     }
     let mut bytes = Vec::new();
     let limit = MAX_FILE as u64 + 1;
-    std::fs::File::open(file)
-        .and_then(|f| f.take(limit).read_to_end(&mut bytes))
-        .map_err(fail)?;
+    std::fs::File::open(file).and_then(|f| f.take(limit).read_to_end(&mut bytes)).map_err(fail)?;
     if bytes.len() > MAX_FILE {
         return Err(tree::too_large(&SourceText::new(file, "")));
     }
@@ -144,13 +130,7 @@ fn outside(scenario: &Scenario, root: &Path) -> Option<Problem> {
     let inside = root.canonicalize().is_ok_and(|root| directory.starts_with(root));
     (!inside).then(|| {
         scenario
-            .problem(
-                scenario.positions.directory,
-                "the directory leads out of the allowed one",
-            )
-            .hint(format!(
-                "stacks of this command must be inside {}",
-                quote(&root.to_string_lossy())
-            ))
+            .problem(scenario.positions.directory, "the directory leads out of the allowed one")
+            .hint(format!("stacks of this command must be inside {}", quote(&root.to_string_lossy())))
     })
 }

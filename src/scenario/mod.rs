@@ -61,9 +61,7 @@ impl<'a> Known<'a> {
         let mut groups: Vec<&str> = self.checks.iter().map(|(_, group)| *group).collect();
         groups.sort_unstable();
         groups.dedup();
-        groups
-            .into_iter()
-            .chain(self.checks.iter().map(|(name, _)| *name))
+        groups.into_iter().chain(self.checks.iter().map(|(name, _)| *name))
     }
 }
 
@@ -239,9 +237,9 @@ impl When {
     /// Whether it holds for a combination; `value` gives the value of a switch.
     pub fn holds<'a>(&self, value: &dyn Fn(&SwitchName) -> Option<&'a ValueName>) -> bool {
         match self {
-            Self::Values(values) => values
-                .iter()
-                .all(|(switch, wanted)| value(switch).is_some_and(|v| wanted.contains(v))),
+            Self::Values(values) => {
+                values.iter().all(|(switch, wanted)| value(switch).is_some_and(|v| wanted.contains(v)))
+            }
             Self::Expression(expr) => expr.holds(value),
         }
     }

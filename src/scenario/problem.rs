@@ -64,10 +64,7 @@ impl SourceText {
             return "";
         };
         let end = self.starts.get(number).copied().unwrap_or(self.text.len());
-        self.text
-            .get(*start..end)
-            .unwrap_or("")
-            .trim_end_matches(['\n', '\r'])
+        self.text.get(*start..end).unwrap_or("").trim_end_matches(['\n', '\r'])
     }
 }
 
@@ -112,13 +109,7 @@ impl Problem {
     #[must_use]
     pub fn at(source: &Arc<SourceText>, span: Span, message: impl AsRef<str>) -> Self {
         let message = clean(message.as_ref());
-        Self {
-            source: source.clone(),
-            span,
-            message,
-            hint: None,
-            related: None,
-        }
+        Self { source: source.clone(), span, message, hint: None, related: None }
     }
 
     /// A problem of a whole file, e.g. one that cannot be read.
@@ -190,20 +181,14 @@ impl Problem {
         let mut groups = vec![first];
         if let Some((source, span, what)) = self.related.as_deref() {
             let path = clean(&source.file().to_string_lossy());
-            groups.push(
-                Group::with_title(Level::NOTE.secondary_title(what.as_str())).element(snippet(
-                    source,
-                    *span,
-                    path,
-                    AnnotationKind::Primary,
-                )),
-            );
+            groups.push(Group::with_title(Level::NOTE.secondary_title(what.as_str())).element(snippet(
+                source,
+                *span,
+                path,
+                AnnotationKind::Primary,
+            )));
         }
-        let renderer = if colour {
-            Renderer::styled()
-        } else {
-            Renderer::plain()
-        };
+        let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         renderer.term_width(WIDTH).render(&groups)
     }
 }
@@ -229,10 +214,7 @@ fn snippet<'a>(
     let offset = |chars: usize| line.char_indices().nth(chars).map_or(line.len(), |(i, _)| i);
     let start = offset(span.column.saturating_sub(1));
     let end = offset(span.column.saturating_sub(1).saturating_add(span.length));
-    Snippet::source(line)
-        .line_start(span.line)
-        .path(path)
-        .annotation(kind.span(start..end.max(start)))
+    Snippet::source(line).line_start(span.line).path(path).annotation(kind.span(start..end.max(start)))
 }
 
 /// Every problem of a set of files, in the order of files and lines. Never empty.
@@ -293,11 +275,8 @@ fn visible(c: char) -> char {
 }
 
 fn clean(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(MAX_MESSAGE)
-        .map(|c| if c == '\n' { c } else { visible(c) })
-        .collect();
+    let mut shown: String =
+        text.chars().take(MAX_MESSAGE).map(|c| if c == '\n' { c } else { visible(c) }).collect();
     if text.chars().nth(MAX_MESSAGE).is_some() {
         shown.push('…');
     }
@@ -395,11 +374,7 @@ mod tests {
             ("zzz", None),
             ("", None),
         ] {
-            assert_eq!(
-                did_you_mean(text, ["kubernetes", "controlPlanes", "on"]),
-                meant,
-                "{text}"
-            );
+            assert_eq!(did_you_mean(text, ["kubernetes", "controlPlanes", "on"]), meant, "{text}");
         }
     }
 }

@@ -46,20 +46,11 @@ fn exclusion(d: &mut Decoder<'_>, item: &Node, table: &Table) -> Option<Exclusio
         Kind::Scalar(scalar) if !scalar.missing => When::Expression(d.expression(node, scalar, table)?),
         Kind::Map(_) => When::Values(d.when(node, table)?),
         _ => {
-            d.wrong(
-                node,
-                "`when`",
-                "a mapping of switches or an expression",
-                EXCLUDE_HINT,
-            );
+            d.wrong(node, "`when`", "a mapping of switches or an expression", EXCLUDE_HINT);
             return None;
         }
     };
-    Some(Exclusion {
-        when,
-        because: because?,
-        position: node.span,
-    })
+    Some(Exclusion { when, because: because?, position: node.span })
 }
 
 pub(super) fn include(
@@ -111,24 +102,16 @@ fn expectation(d: &mut Decoder<'_>, item: &Node, table: &Table) -> Option<Expect
     let node = d.required(&fields, "check", what, EXPECT_HINT);
     let position = node.map_or(item.span, |node| node.span);
     let check = node.and_then(|node| d.check_pattern(node));
-    let verdict = d
-        .required(&fields, "verdict", what, "write `verdict: failed`")
-        .and_then(|node| {
-            let text = d.string(node, "`verdict`")?;
-            if text != "failed" {
-                let message = format!("only `failed` can be expected, not {}", quote(text));
-                d.problem(
-                    node.span,
-                    message,
-                    "remove the check if its result does not matter",
-                );
-                return None;
-            }
-            Some(())
-        });
-    let when = fields
-        .get("when")
-        .map_or(Some(BTreeMap::new()), |node| d.when(node, table));
+    let verdict = d.required(&fields, "verdict", what, "write `verdict: failed`").and_then(|node| {
+        let text = d.string(node, "`verdict`")?;
+        if text != "failed" {
+            let message = format!("only `failed` can be expected, not {}", quote(text));
+            d.problem(node.span, message, "remove the check if its result does not matter");
+            return None;
+        }
+        Some(())
+    });
+    let when = fields.get("when").map_or(Some(BTreeMap::new()), |node| d.when(node, table));
     let because = d
         .required(&fields, "because", what, "say why, with a link to the issue")
         .and_then(|node| d.reason(node, "`because`"));
@@ -142,22 +125,12 @@ fn expectation(d: &mut Decoder<'_>, item: &Node, table: &Table) -> Option<Expect
         let strict = text.len() == 10 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
         let date = text.parse::<jiff::civil::Date>().ok().filter(|_| strict);
         if date.is_none() {
-            d.problem(
-                node.span,
-                format!("{} is not a day of the calendar", quote(text)),
-                hint,
-            );
+            d.problem(node.span, format!("{} is not a day of the calendar", quote(text)), hint);
         }
         date
     });
     verdict?;
-    Some(Expectation {
-        check: check?,
-        when: when?,
-        because: because?,
-        until: until?,
-        position,
-    })
+    Some(Expectation { check: check?, when: when?, because: because?, until: until?, position })
 }
 
 /// What contradicts itself once everything is known: exclusions without effect, nothing left to run, rows that
@@ -173,50 +146,32 @@ pub(super) fn contradictions(
     let mut dead = false;
     for exclusion in exclude {
         let names = exclusion.when.switches();
-        let axes: Vec<&Switch> = table
-            .switches
-            .iter()
-            .filter(|s| names.contains(&&s.name))
-            .collect();
+        let axes: Vec<&Switch> = table.switches.iter().filter(|s| names.contains(&&s.name)).collect();
         if !any_row(&axes, &|row| exclusion.when.holds(&|name| value_of(row, name))) {
             dead = true;
             let message = "no combination is excluded by this";
-            d.problem(
-                exclusion.position,
-                message,
-                "correct the condition, or remove the entry",
-            );
+            d.problem(exclusion.position, message, "correct the condition, or remove the entry");
         }
     }
     let axes: Vec<&Switch> = table.switches.iter().collect();
     let excluded = |row: &[Pair<'_>]| exclude.iter().find(|e| e.when.holds(&|name| value_of(row, name)));
     if !dead && !exclude.is_empty() && !any_row(&axes, &|row| excluded(row).is_none()) {
-        d.problem(
-            at,
-            "all combinations are excluded",
-            "nothing is left to run; narrow the conditions",
-        );
+        d.problem(at, "all combinations are excluded", "nothing is left to run; narrow the conditions");
         return;
     }
     for (row, span) in include.iter().zip(&positions.include) {
         let pairs: Vec<Pair<'_>> = row.iter().map(|(s, v)| (s, v)).collect();
         if let Some(exclusion) = excluded(&pairs) {
-            let problem = Problem::at(
-                &d.source,
-                *span,
-                "the row is included and excluded at the same time",
-            )
-            .hint("remove the row, or narrow the condition")
-            .related(&d.source, exclusion.position, "excluded here");
+            let problem = Problem::at(&d.source, *span, "the row is included and excluded at the same time")
+                .hint("remove the row, or narrow the condition")
+                .related(&d.source, exclusion.position, "excluded here");
             d.push(problem);
         }
     }
 }
 
 fn value_of<'a>(row: &[Pair<'a>], name: &SwitchName) -> Option<&'a ValueName> {
-    row.iter()
-        .find(|(switch, _)| *switch == name)
-        .map(|(_, value)| *value)
+    row.iter().find(|(switch, _)| *switch == name).map(|(_, value)| *value)
 }
 
 type Pair<'a> = (&'a SwitchName, &'a ValueName);
@@ -225,20 +180,14 @@ type Pair<'a> = (&'a SwitchName, &'a ValueName);
 fn any_row(axes: &[&Switch], holds: &dyn Fn(&[Pair<'_>]) -> bool) -> bool {
     let mut index = vec![0; axes.len()];
     loop {
-        let row: Option<Vec<Pair<'_>>> = axes
-            .iter()
-            .zip(&index)
-            .map(|(s, i)| Some((&s.name, &s.values.get(*i)?.name)))
-            .collect();
+        let row: Option<Vec<Pair<'_>>> =
+            axes.iter().zip(&index).map(|(s, i)| Some((&s.name, &s.values.get(*i)?.name))).collect();
         // A switch without values spans no rows.
         let Some(row) = row else { return false };
         if holds(&row) {
             return true;
         }
-        let Some(turn) = (0..axes.len())
-            .rev()
-            .find(|i| index[*i] + 1 < axes[*i].values.len())
-        else {
+        let Some(turn) = (0..axes.len()).rev().find(|i| index[*i] + 1 < axes[*i].values.len()) else {
             return false;
         };
         index[turn] += 1;
@@ -249,17 +198,10 @@ fn any_row(axes: &[&Switch], holds: &dyn Fn(&[Pair<'_>]) -> bool) -> bool {
 impl Decoder<'_> {
     /// Switches, each with one or several of their values.
     fn when(&mut self, node: &Node, table: &Table) -> Option<BTreeMap<SwitchName, Vec<ValueName>>> {
-        let entries = self.free_map(
-            node,
-            "`when`",
-            "write `{switch: value}` or `{switch: [value, value]}`",
-        )?;
+        let entries =
+            self.free_map(node, "`when`", "write `{switch: value}` or `{switch: [value, value]}`")?;
         if entries.is_empty() {
-            self.problem(
-                node.span,
-                "`when` is empty and would hold always",
-                "name a switch and its value",
-            );
+            self.problem(node.span, "`when` is empty and would hold always", "name a switch and its value");
             return None;
         }
         let mut when = BTreeMap::new();
@@ -277,10 +219,8 @@ impl Decoder<'_> {
                 let message = format!("no value of `{}` is listed", switch.name);
                 self.problem(entry.value.span, message, "list at least one");
             }
-            let values: Vec<_> = items
-                .iter()
-                .filter_map(|item| self.value_ref(item, switch, table))
-                .collect();
+            let values: Vec<_> =
+                items.iter().filter_map(|item| self.value_ref(item, switch, table)).collect();
             complete &= values.len() == items.len() && !items.is_empty();
             when.insert(switch.name.clone(), values);
         }
@@ -302,24 +242,13 @@ impl Decoder<'_> {
         if !complete || !table.is_complete() {
             return None;
         }
-        let missing: Vec<&str> = table
-            .names()
-            .filter(|n| !entries.iter().any(|e| e.key == **n))
-            .collect();
+        let missing: Vec<&str> = table.names().filter(|n| !entries.iter().any(|e| e.key == **n)).collect();
         if !missing.is_empty() {
             let message = format!("the row gives no value for {}", all_of(missing));
-            self.problem(
-                node.span,
-                message,
-                "a row of `include` gives a value for every switch",
-            );
+            self.problem(node.span, message, "a row of `include` gives a value for every switch");
             return None;
         }
-        table
-            .switches
-            .iter()
-            .map(|s| Some((s.name.clone(), given.remove(&s.name)?)))
-            .collect()
+        table.switches.iter().map(|s| Some((s.name.clone(), given.remove(&s.name)?))).collect()
     }
 
     fn known_switch<'t>(&mut self, entry: &Entry, table: &'t Table) -> Option<&'t Switch> {
@@ -349,22 +278,12 @@ impl Decoder<'_> {
     fn check_pattern(&mut self, node: &Node) -> Option<regex::Regex> {
         let text = self.string(node, "`check`")?;
         let anchored = format!("^(?:{text})$");
-        let regex = regex::RegexBuilder::new(&anchored)
-            .size_limit(1 << 20)
-            .nest_limit(32)
-            .build();
+        let regex = regex::RegexBuilder::new(&anchored).size_limit(1 << 20).nest_limit(32).build();
         // Alone as well: an unmatched bracket must not pair with the ones around it.
-        let alone = regex::RegexBuilder::new(text)
-            .size_limit(1 << 20)
-            .nest_limit(32)
-            .build();
+        let alone = regex::RegexBuilder::new(text).size_limit(1 << 20).nest_limit(32).build();
         let (Ok(regex), Ok(_), true) = (regex, alone, text.len() <= 256) else {
             let message = format!("{} is not a regular expression that can be used", quote(text));
-            self.problem(
-                node.span,
-                message,
-                "write the name of a check, or a pattern such as `scs-.*`",
-            );
+            self.problem(node.span, message, "write the name of a check, or a pattern such as `scs-.*`");
             return None;
         };
         if !self.known.checks.iter().any(|(name, _)| regex.is_match(name)) {
@@ -382,12 +301,8 @@ impl Decoder<'_> {
             .iter()
             .map(|s| expr::Axis::of(s, !table.broken.contains(s.name.as_str())))
             .collect();
-        let missing: Vec<&str> = table
-            .broken
-            .iter()
-            .map(String::as_str)
-            .filter(|name| table.get(name).is_none())
-            .collect();
+        let missing: Vec<&str> =
+            table.broken.iter().map(String::as_str).filter(|name| table.get(name).is_none()).collect();
         match expr::parse(&scalar.text, &axes, &missing) {
             Ok(expr) => expr,
             Err(problems) => {
@@ -405,15 +320,7 @@ impl Decoder<'_> {
         let line = self.source.line(node.span.line);
         let quoted = usize::from(!scalar.plain);
         let start = node.span.column - 1 + quoted;
-        let stands_here = line
-            .chars()
-            .skip(start)
-            .take(scalar.text.chars().count())
-            .eq(scalar.text.chars());
-        if stands_here {
-            Span::new(node.span.line, start + offset + 1, length.max(1))
-        } else {
-            node.span
-        }
+        let stands_here = line.chars().skip(start).take(scalar.text.chars().count()).eq(scalar.text.chars());
+        if stands_here { Span::new(node.span.line, start + offset + 1, length.max(1)) } else { node.span }
     }
 }

@@ -44,10 +44,7 @@ pub(super) fn resolve(text: &str) -> Plain {
             return Plain::Ambiguous("an octal number");
         }
         let text = text.strip_prefix('+').unwrap_or(text);
-        let number = text
-            .parse::<i64>()
-            .map(Number::from)
-            .or_else(|_| text.parse::<u64>().map(Number::from));
+        let number = text.parse::<i64>().map(Number::from).or_else(|_| text.parse::<u64>().map(Number::from));
         return number.map_or(Plain::Unfit("too large"), Plain::Number);
     }
     for (prefix, radix) in [("0x", 16), ("0o", 8)] {
@@ -60,11 +57,7 @@ pub(super) fn resolve(text: &str) -> Plain {
         }
     }
     if is_float(unsigned) {
-        let float = text
-            .parse::<f64>()
-            .ok()
-            .filter(|f| f.is_finite())
-            .and_then(Number::from_f64);
+        let float = text.parse::<f64>().ok().filter(|f| f.is_finite()).and_then(Number::from_f64);
         return float.map_or(Plain::Unfit("too large"), Plain::Number);
     }
     let number_1_1 = |t: &str| {
@@ -77,11 +70,7 @@ pub(super) fn resolve(text: &str) -> Plain {
     let mut parts = unsigned.split(':');
     let first = parts.next().is_some_and(digits);
     let rest: Vec<&str> = parts.collect();
-    if first
-        && !rest.is_empty()
-        && rest
-            .iter()
-            .all(|p| p.len() <= 2 && p.parse::<u8>().is_ok_and(|n| n < 60))
+    if first && !rest.is_empty() && rest.iter().all(|p| p.len() <= 2 && p.parse::<u8>().is_ok_and(|n| n < 60))
     {
         return Plain::Ambiguous("a number to the base 60");
     }

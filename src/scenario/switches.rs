@@ -117,34 +117,20 @@ fn switch(d: &mut Decoder<'_>, entry: &Entry) -> Option<Switch> {
     }
     if RESERVED.contains(&key) {
         let message = format!("{} cannot be a switch name", quote(key));
-        d.problem(
-            entry.key_span,
-            message,
-            "it has a meaning in expressions; choose another name",
-        );
+        d.problem(entry.key_span, message, "it has a meaning in expressions; choose another name");
         return None;
     }
     let name = d.named(entry.key.clone(), entry.key_span, SwitchName::new)?;
     let (what, hint) = match key {
-        KUBERNETES => (
-            "`kubernetes`",
-            "list quoted minors, e.g. `[\"1.33\", \"1.34\"]`".to_owned(),
-        ),
+        KUBERNETES => ("`kubernetes`", "list quoted minors, e.g. `[\"1.33\", \"1.34\"]`".to_owned()),
         CONTROL_PLANES => ("`controlPlanes`", "list numbers, e.g. `[1, 3]`".to_owned()),
         WORKERS => ("`workers`", "list numbers, e.g. `[1, 2]`".to_owned()),
-        _ => (
-            "a switch",
-            format!("list its values under `{key}`, each with a `name`"),
-        ),
+        _ => ("a switch", format!("list its values under `{key}`, each with a `name`")),
     };
     let items = d.list(&entry.value, what, MAX_VALUES, &hint)?;
     if items.is_empty() {
         let message = format!("the switch `{key}` has no values");
-        d.problem(
-            entry.value.span,
-            message,
-            "list at least one, or remove the switch",
-        );
+        d.problem(entry.value.span, message, "list at least one, or remove the switch");
     }
     let before = d.problems.len();
     let mut values: Vec<SwitchValue> = Vec::new();
@@ -195,22 +181,11 @@ fn minor(d: &mut Decoder<'_>, item: &Node) -> Option<SwitchValue> {
     }
     let text = d.string(item, "a Kubernetes minor")?;
     let Ok(minor) = text.parse::<KubernetesMinor>() else {
-        d.problem(
-            item.span,
-            format!("{} is not a Kubernetes minor", quote(text)),
-            hint,
-        );
+        d.problem(item.span, format!("{} is not a Kubernetes minor", quote(text)), hint);
         return None;
     };
     let name = d.named(minor.to_string(), item.span, ValueName::new)?;
-    Some(value(
-        name,
-        ClusterPatch {
-            kubernetes: Some(minor),
-            ..ClusterPatch::default()
-        },
-        item.span,
-    ))
+    Some(value(name, ClusterPatch { kubernetes: Some(minor), ..ClusterPatch::default() }, item.span))
 }
 
 fn count(d: &mut Decoder<'_>, item: &Node, key: &str) -> Option<SwitchValue> {
@@ -227,10 +202,7 @@ fn count(d: &mut Decoder<'_>, item: &Node, key: &str) -> Option<SwitchValue> {
 }
 
 fn custom(d: &mut Decoder<'_>, item: &Node, switch: &str) -> Option<SwitchValue> {
-    if let Kind::Scalar(Scalar {
-        text, missing: false, ..
-    }) = &item.kind
-    {
+    if let Kind::Scalar(Scalar { text, missing: false, .. }) = &item.kind {
         let message = format!("a value of `{switch}` is a mapping, not {}", quote(text));
         let hint =
             "write `- name: \"...\"` and below it what the value sets, e.g. `variables: {...}`".to_owned();
@@ -256,12 +228,8 @@ fn custom(d: &mut Decoder<'_>, item: &Node, switch: &str) -> Option<SwitchValue>
     let checks = fields.get("checks").and_then(|node| d.checks(node, "`checks`"));
     let credentials = fields.entry("requires").and_then(|entry| {
         let requires = d.map(&entry.value, entry.key_span, "`requires`", keys::REQUIRES)?;
-        let node = d.required(
-            &requires,
-            "credentials",
-            "`requires`",
-            "write `requires: {credentials: password}`",
-        )?;
+        let node =
+            d.required(&requires, "credentials", "`requires`", "write `requires: {credentials: password}`")?;
         match d.string(node, "`credentials`")? {
             "password" => Some(Credentials::Password),
             "application-credential" => Some(Credentials::ApplicationCredential),
@@ -278,12 +246,7 @@ fn custom(d: &mut Decoder<'_>, item: &Node, switch: &str) -> Option<SwitchValue>
     });
     let position = node.map_or(item.span, |node| node.span);
     let checks = checks.unwrap_or_default();
-    Some(SwitchValue {
-        checks,
-        credentials,
-        variable_positions,
-        ..value(name?, patch, position)
-    })
+    Some(SwitchValue { checks, credentials, variable_positions, ..value(name?, patch, position) })
 }
 
 /// Two values that set the same are one value with two names: the matrix would run everything twice.
@@ -293,10 +256,8 @@ fn same_value(d: &mut Decoder<'_>, switch: &str, values: &[SwitchValue]) {
             v.patch == value.patch && v.checks == value.checks && v.credentials == value.credentials
         };
         if let Some(first) = values[..i].iter().find(same) {
-            let message = format!(
-                "the values `{}` and `{}` of `{switch}` set the same",
-                first.name, value.name
-            );
+            let message =
+                format!("the values `{}` and `{}` of `{switch}` set the same", first.name, value.name);
             let problem = Problem::at(&d.source, value.position, message)
                 .hint("give one of them other variables, or remove it; each combination would run twice")
                 .related(&d.source, first.position, "the other value");
@@ -313,13 +274,8 @@ fn same_setting(d: &mut Decoder<'_>, table: &Table) {
         let mut mine: BTreeMap<String, Span> = BTreeMap::new();
         for value in &switch.values {
             for variable in value.patch.variables.keys() {
-                let span = value
-                    .variable_positions
-                    .get(variable)
-                    .copied()
-                    .unwrap_or(value.position);
-                mine.entry(format!("the variable {}", quote(variable)))
-                    .or_insert(span);
+                let span = value.variable_positions.get(variable).copied().unwrap_or(value.position);
+                mine.entry(format!("the variable {}", quote(variable))).or_insert(span);
             }
             if value.patch.workers.is_some() {
                 mine.entry("`workers`".into()).or_insert(value.position);
@@ -348,10 +304,7 @@ fn same_setting(d: &mut Decoder<'_>, table: &Table) {
 
 /// Counts before anything is multiplied out.
 fn too_many(d: &mut Decoder<'_>, node: &Node, entries: &[Entry], table: &mut Table) {
-    let product = table
-        .switches
-        .iter()
-        .try_fold(1_usize, |n, s| n.checked_mul(s.values.len().max(1)));
+    let product = table.switches.iter().try_fold(1_usize, |n, s| n.checked_mul(s.values.len().max(1)));
     if product.is_none_or(|n| n > MAX_COMBINATIONS) {
         table.too_many = true;
         let count = product.map_or_else(|| "far too many".to_owned(), |n| n.to_string());

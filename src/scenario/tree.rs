@@ -54,14 +54,8 @@ pub(super) fn read(source: &Arc<SourceText>, problems: &mut Vec<Problem>) -> Opt
         problems.push(problem);
         return None;
     }
-    let mut builder = Builder {
-        source,
-        problems,
-        stack: Vec::new(),
-        root: None,
-        nodes: 0,
-        refused: Refused::default(),
-    };
+    let mut builder =
+        Builder { source, problems, stack: Vec::new(), root: None, nodes: 0, refused: Refused::default() };
     match builder.run() {
         Ok(()) => {}
         Err(problem) => {
@@ -71,11 +65,7 @@ pub(super) fn read(source: &Arc<SourceText>, problems: &mut Vec<Problem>) -> Opt
     }
     let root = builder.root;
     match root {
-        Some(Node {
-            kind: Kind::Scalar(Scalar { missing: true, .. }),
-            ..
-        })
-        | None => {
+        Some(Node { kind: Kind::Scalar(Scalar { missing: true, .. }), .. }) | None => {
             problems.push(Problem::at(source, Span::new(1, 1, 1), "the file is empty").hint(
                 "a scenario starts with `apiVersion: e2e.clusterstack.x-k8s.io/v1alpha1` and `kind: Scenario`",
             ));
@@ -102,10 +92,8 @@ fn check_text(source: &Arc<SourceText>) -> Result<(), Problem> {
                 .hint("break it; a list or mapping can stand on several lines"));
             }
             if is_forbidden(c) {
-                let message = format!(
-                    "the character U+{:04X} is not allowed in a scenario file",
-                    u32::from(c)
-                );
+                let message =
+                    format!("the character U+{:04X} is not allowed in a scenario file", u32::from(c));
                 let hint = match c {
                     '\0' => "is this a text file? Save it as UTF-8",
                     _ if c.is_control() => {
@@ -154,17 +142,8 @@ struct Refused {
 
 /// A list or mapping that is not at its end yet.
 enum Frame {
-    List {
-        items: Vec<Node>,
-        span: Span,
-    },
-    Map {
-        entries: Vec<Entry>,
-        span: Span,
-        seen: HashMap<String, Span>,
-        key: Key,
-        spoilt: bool,
-    },
+    List { items: Vec<Node>, span: Span },
+    Map { entries: Vec<Entry>, span: Span, seen: HashMap<String, Span>, key: Key, spoilt: bool },
 }
 
 /// What a mapping waits for.
@@ -224,44 +203,24 @@ impl Builder<'_> {
                 Event::Alias(_) | Event::UnresolvedAlias(_) => {
                     if !std::mem::replace(&mut self.refused.aliases, true) {
                         let message = "aliases are not read in scenario files";
-                        self.report(
-                            span,
-                            message,
-                            "write the value out, here and wherever an alias stands",
-                        );
+                        self.report(span, message, "write the value out, here and wherever an alias stands");
                     }
-                    self.node(Node {
-                        kind: Kind::Bad,
-                        span,
-                    })?;
+                    self.node(Node { kind: Kind::Bad, span })?;
                 }
                 Event::Scalar(text, style, ..) => {
                     let plain = style == ScalarStyle::Plain;
                     let missing = plain && place.start.index() == place.end.index();
                     let text = if missing { String::new() } else { text.into_owned() };
                     let scalar = Scalar { text, plain, missing };
-                    let kind = if tagged.is_some() {
-                        Kind::Bad
-                    } else {
-                        Kind::Scalar(scalar)
-                    };
+                    let kind = if tagged.is_some() { Kind::Bad } else { Kind::Scalar(scalar) };
                     self.node(Node { kind, span })?;
                 }
                 Event::SequenceStart(..) => {
-                    self.open(Frame::List {
-                        items: Vec::new(),
-                        span,
-                    })?;
+                    self.open(Frame::List { items: Vec::new(), span })?;
                 }
                 Event::MappingStart(..) => {
                     let (entries, seen) = (Vec::new(), HashMap::new());
-                    self.open(Frame::Map {
-                        entries,
-                        span,
-                        seen,
-                        key: Key::Wanted,
-                        spoilt: false,
-                    })?;
+                    self.open(Frame::Map { entries, span, seen, key: Key::Wanted, spoilt: false })?;
                 }
                 Event::SequenceEnd | Event::MappingEnd => self.close(&place)?,
                 // What is left carries nothing, or was reported before.
@@ -292,35 +251,19 @@ impl Builder<'_> {
     fn close(&mut self, end: &granit_parser::Span) -> Result<(), Fatal> {
         let last = |span: Span| {
             let same_line = end.end.line() == span.line;
-            let length = if same_line {
-                (end.end.col() + 1).saturating_sub(span.column)
-            } else {
-                1
-            };
-            Span {
-                length: length.max(1),
-                ..span
-            }
+            let length = if same_line { (end.end.col() + 1).saturating_sub(span.column) } else { 1 };
+            Span { length: length.max(1), ..span }
         };
         match self.stack.pop() {
-            Some(Frame::List { items, span }) => self.node(Node {
-                kind: Kind::List(items),
-                span: last(span),
-            }),
-            Some(Frame::Map {
-                span, spoilt: true, ..
-            }) => self.node(Node {
-                kind: Kind::Bad,
-                span,
-            }),
+            Some(Frame::List { items, span }) => {
+                self.node(Node { kind: Kind::List(items), span: last(span) })
+            }
+            Some(Frame::Map { span, spoilt: true, .. }) => self.node(Node { kind: Kind::Bad, span }),
             Some(Frame::Map { entries, span, .. }) => {
                 let flow = self.source.line(span.line).chars().nth(span.column - 1) == Some('{');
                 let first = entries.first().map(|e| e.key_span);
                 let span = if flow { last(span) } else { first.unwrap_or(span) };
-                self.node(Node {
-                    kind: Kind::Map(entries),
-                    span,
-                })
+                self.node(Node { kind: Kind::Map(entries), span })
             }
             None => Ok(()),
         }
@@ -337,28 +280,24 @@ impl Builder<'_> {
         match self.stack.last_mut() {
             None => self.root = Some(node),
             Some(Frame::List { items, .. }) => items.push(node),
-            Some(Frame::Map {
-                entries,
-                seen,
-                key,
-                spoilt,
-                ..
-            }) => match std::mem::replace(key, Key::Wanted) {
-                Key::Dropped => {}
-                Key::Spoilt => *spoilt = true,
-                Key::Given(key, key_span) => {
-                    let mut value = node;
-                    if matches!(value.kind, Kind::Scalar(Scalar { missing: true, .. })) {
-                        value.span = key_span;
+            Some(Frame::Map { entries, seen, key, spoilt, .. }) => {
+                match std::mem::replace(key, Key::Wanted) {
+                    Key::Dropped => {}
+                    Key::Spoilt => *spoilt = true,
+                    Key::Given(key, key_span) => {
+                        let mut value = node;
+                        if matches!(value.kind, Kind::Scalar(Scalar { missing: true, .. })) {
+                            value.span = key_span;
+                        }
+                        entries.push(Entry { key, key_span, value });
                     }
-                    entries.push(Entry { key, key_span, value });
+                    Key::Wanted => {
+                        let (wanted, problem) = read_key(self.source, seen, node);
+                        *key = wanted;
+                        self.push(problem);
+                    }
                 }
-                Key::Wanted => {
-                    let (wanted, problem) = read_key(self.source, seen, node);
-                    *key = wanted;
-                    self.push(problem);
-                }
-            },
+            }
         }
         Ok(())
     }
@@ -378,12 +317,7 @@ impl Builder<'_> {
         let length = if end.line() == start.line() {
             end.col().saturating_sub(start.col())
         } else {
-            self.source
-                .line(start.line())
-                .trim_end()
-                .chars()
-                .count()
-                .saturating_sub(start.col())
+            self.source.line(start.line()).trim_end().chars().count().saturating_sub(start.col())
         };
         Span::new(start.line(), start.col() + 1, length.max(1))
     }
@@ -405,12 +339,8 @@ impl Builder<'_> {
         let indent: String = text.chars().take_while(|c| c.is_whitespace()).collect();
         if indent.contains('\t') {
             let column = indent.chars().position(|c| c == '\t').unwrap_or(0) + 1;
-            return Problem::at(
-                self.source,
-                Span::new(line, column, 1),
-                "the line is indented with a tab",
-            )
-            .hint("indent with spaces; YAML does not allow tabs there");
+            return Problem::at(self.source, Span::new(line, column, 1), "the line is indented with a tab")
+                .hint("indent with spaces; YAML does not allow tabs there");
         }
         let (message, hint) = explain(error.kind());
         let open = self.open_bracket(line);
@@ -428,12 +358,7 @@ impl Builder<'_> {
             Frame::List { span, .. } | Frame::Map { span, .. } => *span,
         };
         let opens = |c: char| matches!(c, '[' | '{');
-        let bracket = self
-            .source
-            .line(span.line)
-            .chars()
-            .nth(span.column - 1)
-            .is_some_and(opens);
+        let bracket = self.source.line(span.line).chars().nth(span.column - 1).is_some_and(opens);
         (bracket && span.line < line).then_some(Span { length: 1, ..span })
     }
 }
@@ -463,13 +388,9 @@ fn read_key(
         return (Key::Dropped, Some(problem));
     }
     if let Some(first) = seen.get(&scalar.text) {
-        let problem = Problem::at(
-            source,
-            node.span,
-            format!("{} is given twice", quote(&scalar.text)),
-        )
-        .hint("keep one of the two")
-        .related(source, *first, "first given here");
+        let problem = Problem::at(source, node.span, format!("{} is given twice", quote(&scalar.text)))
+            .hint("keep one of the two")
+            .related(source, *first, "first given here");
         return (Key::Dropped, Some(problem));
     }
     seen.insert(scalar.text.clone(), node.span);
@@ -487,10 +408,9 @@ fn explain(kind: &ErrorKind) -> (Option<&'static str>, &'static str) {
             Some("the indentation does not fit the lines above"),
             "keys of one mapping and items of one list start in the same column",
         ),
-        E::SimpleKeyExpected | E::InvalidSimpleKey => (
-            Some("a key without `:`"),
-            "write `key: value`, with a space after the colon",
-        ),
+        E::SimpleKeyExpected | E::InvalidSimpleKey => {
+            (Some("a key without `:`"), "write `key: value`, with a space after the colon")
+        }
         E::MappingValueNotAllowed | E::InvalidColonPlacement => (
             Some("a `:` is not allowed here"),
             "quote a text that contains `: `; otherwise compare the indentation with the lines above",
@@ -517,10 +437,7 @@ fn explain(kind: &ErrorKind) -> (Option<&'static str>, &'static str) {
             "separate by `,` and close every `[` and `{`",
         ),
         E::UnexpectedCharacter { .. } => (None, "quote a text that starts with `@`, `` ` `` or `%`"),
-        E::DirectiveDisallowed => (
-            Some("directives are not read in scenario files"),
-            "remove the line",
-        ),
+        E::DirectiveDisallowed => (Some("directives are not read in scenario files"), "remove the line"),
         _ => (None, "compare the line with the example in docs/SCENARIOS.md"),
     }
 }

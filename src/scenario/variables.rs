@@ -22,28 +22,14 @@ impl Decoder<'_> {
             return variables;
         };
         if let Some(extra) = entries.get(MAX_VARIABLES) {
-            let message = format!(
-                "a value sets {} variables, {MAX_VARIABLES} are allowed",
-                entries.len()
-            );
-            self.problem(
-                extra.key_span,
-                message,
-                "put lists and mappings into one variable",
-            );
+            let message = format!("a value sets {} variables, {MAX_VARIABLES} are allowed", entries.len());
+            self.problem(extra.key_span, message, "put lists and mappings into one variable");
         }
         for entry in entries.iter().take(MAX_VARIABLES) {
-            let hostile = entry
-                .key
-                .chars()
-                .any(|c| super::problem::is_hostile(c) || c.is_whitespace());
+            let hostile = entry.key.chars().any(|c| super::problem::is_hostile(c) || c.is_whitespace());
             if entry.key.is_empty() || entry.key.len() > 253 || hostile {
                 let message = format!("{} cannot be the name of a variable", quote(&entry.key));
-                self.problem(
-                    entry.key_span,
-                    message,
-                    "use the name that stands in the ClusterClass",
-                );
+                self.problem(entry.key_span, message, "use the name that stands in the ClusterClass");
                 continue;
             }
             if let Some(value) = self.json(&entry.value) {
@@ -60,16 +46,10 @@ impl Decoder<'_> {
             Kind::Bad => None,
             Kind::List(items) => {
                 let values: Vec<Option<Value>> = items.iter().map(|item| self.json(item)).collect();
-                values
-                    .into_iter()
-                    .collect::<Option<Vec<Value>>>()
-                    .map(Value::Array)
+                values.into_iter().collect::<Option<Vec<Value>>>().map(Value::Array)
             }
             Kind::Map(entries) => {
-                let pairs: Vec<_> = entries
-                    .iter()
-                    .map(|e| (e.key.clone(), self.json(&e.value)))
-                    .collect();
+                let pairs: Vec<_> = entries.iter().map(|e| (e.key.clone(), self.json(&e.value))).collect();
                 let map: Option<Map<String, Value>> = pairs.into_iter().map(|(k, v)| Some((k, v?))).collect();
                 map.map(Value::Object)
             }
@@ -82,11 +62,7 @@ impl Decoder<'_> {
         let text = scalar.text.as_str();
         match resolve(text) {
             Plain::Null if scalar.missing => {
-                self.problem(
-                    node.span,
-                    "the variable has no value",
-                    "write one; `null` if nothing is meant",
-                );
+                self.problem(node.span, "the variable has no value", "write one; `null` if nothing is meant");
                 None
             }
             Plain::Null => Some(Value::Null),
@@ -94,11 +70,7 @@ impl Decoder<'_> {
             Plain::Number(n) => Some(Value::Number(n)),
             Plain::Unfit(why) => {
                 let message = format!("the number {} does not fit into JSON: {why}", quote(text));
-                self.problem(
-                    node.span,
-                    message,
-                    format!("write \"{text}\" if a string is meant"),
-                );
+                self.problem(node.span, message, format!("write \"{text}\" if a string is meant"));
                 None
             }
             Plain::Ambiguous(meant) => {
@@ -158,10 +130,8 @@ impl Decoder<'_> {
                         Some(_) => name_hint(name, known),
                         None => allow,
                     };
-                    let message = format!(
-                        "the scenario may not read the environment variable {}",
-                        quote(name)
-                    );
+                    let message =
+                        format!("the scenario may not read the environment variable {}", quote(name));
                     self.problem(node.span, message, hint);
                     complete = false;
                 }

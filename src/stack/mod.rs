@@ -1,11 +1,55 @@
 //! A Cluster Stack on disk: its minors, its ClusterClass rendered, its variables with their schema, and whether a
-//! value has an effect. Pure but for `load` and `render`.
+//! value has an effect. Pure but for [`load`] and [`render`].
 
-use crate::types::{KubernetesVersion, ProviderKind, StackName};
+pub mod effect;
+pub mod gotemplate;
+mod render;
+mod source;
+pub mod variables;
+
+pub use render::render;
+pub use source::load;
+
+use crate::types::{KubernetesMinor, KubernetesVersion, ProviderKind, StackName};
 use serde_json::Value;
+use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
-/// A Cluster Stack, read from its folder.
+/// What the folder of a Cluster Stack says, before anything is rendered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StackSource {
+    /// The provider of its release names.
+    pub provider: ProviderKind,
+    /// Its name.
+    pub name: StackName,
+    /// Its folder.
+    pub directory: PathBuf,
+    /// The minors that it has, oldest first.
+    pub minors: Vec<MinorSource>,
+}
+
+/// One minor of a Cluster Stack on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MinorSource {
+    /// The version of the nodes.
+    pub kubernetes: KubernetesVersion,
+    /// The Helm chart of the ClusterClass.
+    pub chart: PathBuf,
+    /// What the add-ons read from a cluster.
+    pub addon_values: Vec<AddonValues>,
+}
+
+/// Values of an add-on that are made for each cluster, by a template that sees the cluster's variables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AddonValues {
+    /// The file, relative to the stack's folder.
+    pub file: String,
+    /// The template.
+    pub template: String,
+}
+
+/// A Cluster Stack, read from its folder and rendered.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stack {
     /// The provider of its release names.
@@ -14,7 +58,7 @@ pub struct Stack {
     pub name: StackName,
     /// Its folder.
     pub directory: PathBuf,
-    /// One release for each minor that it has, oldest first.
+    /// One release for each minor that was asked for, oldest first.
     pub releases: Vec<StackRelease>,
 }
 
@@ -27,8 +71,133 @@ pub struct StackRelease {
     pub class: String,
     /// The name of the first worker class.
     pub worker_class: String,
+    /// The names of all worker classes, in the order of the ClusterClass.
+    pub worker_classes: Vec<String>,
     /// The ClusterClass, as rendered.
     pub cluster_class: Value,
     /// Everything that the chart renders, the ClusterClass included.
     pub objects: Vec<Value>,
+    /// What the add-ons read from a cluster.
+    pub addon_values: Vec<AddonValues>,
+}
+
+impl StackSource {
+    /// The minors that the stack has, oldest first.
+    pub fn minors(&self) -> impl Iterator<Item = KubernetesMinor> {
+        self.minors.iter().map(|m| m.kubernetes.minor())
+    }
+
+    /// The name that Helm gives to the release of a minor: `<provider>-<stack>-1-NN`.
+    #[must_use]
+    pub fn release_name(&self, minor: KubernetesMinor) -> String {
+        format!("{}-{}-{}", self.provider, self.name, minor.dashed())
+    }
+}
+
+impl Stack {
+    /// The release of a minor.
+    #[must_use]
+    pub fn release(&self, minor: KubernetesMinor) -> Option<&StackRelease> {
+        self.releases.iter().find(|r| r.kubernetes.minor() == minor)
+    }
+}
+
+/// One thing that is wrong with the folder of a stack.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StackProblem {
+    /// The file or folder.
+    pub file: PathBuf,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+impl fmt::Display for StackProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.file.display(), self.why)
+    }
+}
+
+/// Why there is no stack.
+#[derive(Debug, thiserror::Error)]
+pub enum StackError {
+    /// The folder is not that of a stack.
+    #[error("{} is not a Cluster Stack:\n{}", directory.display(), lines(problems))]
+    Source {
+        /// The folder.
+        directory: PathBuf,
+        /// Everything that is wrong with it.
+        problems: Vec<StackProblem>,
+    },
+    /// The stack does not have this minor.
+    #[error("the stack has {}; not {wanted}", minors(has))]
+    UnknownMinor {
+        /// What was asked for.
+        wanted: KubernetesMinor,
+        /// What there is.
+        has: Vec<KubernetesMinor>,
+    },
+    /// Helm cannot be run.
+    #[error("cannot run helm as `{}`", helm.display())]
+    Helm {
+        /// The program.
+        helm: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Files that Helm needs cannot be prepared.
+    #[error("cannot prepare the chart {} for helm", chart.display())]
+    Prepare {
+        /// The chart.
+        chart: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Helm refuses the chart.
+    #[error("helm cannot render {} as {release}: {message}", chart.display())]
+    HelmFailed {
+        /// The chart.
+        chart: PathBuf,
+        /// The release.
+        release: String,
+        /// What Helm says.
+        message: String,
+    },
+    /// Helm takes too long.
+    #[error("helm did not render {} within {} s", chart.display(), after.as_secs())]
+    HelmTimedOut {
+        /// The chart.
+        chart: PathBuf,
+        /// The deadline.
+        after: Duration,
+    },
+    /// What Helm renders is not what a stack has.
+    #[error("{} renders as {release}, but {why}", chart.display())]
+    Output {
+        /// The chart.
+        chart: PathBuf,
+        /// The release.
+        release: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+fn lines(problems: &[StackProblem]) -> String {
+    problems.iter().map(|p| format!("  {p}")).collect::<Vec<_>>().join("\n")
+}
+
+fn minors(minors: &[KubernetesMinor]) -> String {
+    if minors.is_empty() {
+        return "no minor".into();
+    }
+    minors.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// YAML as everywhere in this program: one spelling of booleans, numbers that are numbers, no merge keys, bounded.
+fn yaml_options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        strict_booleans: true,
+        leading_zero_numbers_as_strings: true,
+        underscored_numbers_as_strings: true,
+    }
 }

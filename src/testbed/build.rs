@@ -48,10 +48,8 @@ impl Components {
     /// The manifests of all providers.
     pub(super) fn manifests(&self) -> Result<Vec<Manifest>, TestbedError> {
         let bytes = fs::read(&self.manifests).on("cannot read", &self.manifests)?;
-        serde_json::from_slice(&bytes).map_err(|error| TestbedError::Record {
-            path: self.manifests.clone(),
-            why: error.to_string(),
-        })
+        serde_json::from_slice(&bytes)
+            .map_err(|error| TestbedError::Record { path: self.manifests.clone(), why: error.to_string() })
     }
 }
 
@@ -68,9 +66,7 @@ fn look_up(settings: &Settings, cache: &Path, name: &'static str) -> Result<Opti
         return Ok(Some(path.clone()));
     }
     let assets = settings.kubebuilder_assets.iter().map(|dir| dir.join(name));
-    Ok(assets
-        .chain([cache.join("bin").join(name)])
-        .find(|path| is_program(path)))
+    Ok(assets.chain([cache.join("bin").join(name)]).find(|path| is_program(path)))
 }
 
 fn is_program(path: &Path) -> bool {
@@ -110,10 +106,7 @@ pub(super) fn build(
     super::runtime()?.block_on(build_missing(settings, &cache, progress))?;
     match find(settings)? {
         Some(components) => Ok(components),
-        None => Err(TestbedError::Record {
-            path: cache,
-            why: "it is not complete after a build".into(),
-        }),
+        None => Err(TestbedError::Record { path: cache, why: "it is not complete after a build".into() }),
     }
 }
 
@@ -141,10 +134,7 @@ async fn build_missing(
         let path = source.join(file);
         fs::write(&path, text).on("cannot write", &path)?;
     }
-    let go = Go {
-        program: settings.go.clone().unwrap_or_else(|| "go".into()),
-        source,
-    };
+    let go = Go { program: settings.go.clone().unwrap_or_else(|| "go".into()), source };
     go.check(first).await?;
 
     let of = names.len();
@@ -166,12 +156,7 @@ async fn build_missing(
             Some(component) => go.build(component, &cache.join("bin"), &mut tell).await?,
             None => render_all(settings, cache, &go, &mut tell).await?,
         }
-        progress(Progress::Built {
-            component: name,
-            position: index + 1,
-            of,
-            took: started.elapsed(),
-        });
+        progress(Progress::Built { component: name, position: index + 1, of, took: started.elapsed() });
     }
     Ok(())
 }
@@ -236,25 +221,12 @@ impl Go {
         let new = bin.join(format!(".{}.new", component.name));
         let mut command = self.command();
         command
-            .args([
-                "build",
-                "-mod=readonly",
-                "-trimpath",
-                "-buildvcs=false",
-                "-v",
-                "-ldflags",
-            ])
+            .args(["build", "-mod=readonly", "-trimpath", "-buildvcs=false", "-v", "-ldflags"])
             .arg(component.ldflags())
             .arg("-o")
             .arg(&new)
             .arg(component.package);
-        self.run(
-            component.name,
-            &format!("go build {}", component.package),
-            command,
-            tell,
-        )
-        .await?;
+        self.run(component.name, &format!("go build {}", component.package), command, tell).await?;
         fs::rename(&new, &path).on("cannot write", &path)
     }
 
@@ -262,13 +234,10 @@ impl Go {
     async fn module_dir(&self, provider: &str, module: &str) -> Result<PathBuf, TestbedError> {
         let mut fetch = self.command();
         fetch.args(["mod", "download", module]);
-        self.run(provider, &format!("go mod download {module}"), fetch, &mut |_| ())
-            .await?;
+        self.run(provider, &format!("go mod download {module}"), fetch, &mut |_| ()).await?;
         let mut command = self.command();
         command.args(["list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module]);
-        let said = self
-            .run(provider, &format!("go list -m {module}"), command, &mut |_| ())
-            .await?;
+        let said = self.run(provider, &format!("go list -m {module}"), command, &mut |_| ()).await?;
         Ok(PathBuf::from(said.trim()))
     }
 
@@ -291,19 +260,14 @@ async fn run(
     mut command: tokio::process::Command,
     tell: &mut dyn FnMut(&str),
 ) -> Result<String, TestbedError> {
-    let mut child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .on("cannot start", program)?;
+    let mut child =
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().on("cannot start", program)?;
     let (Some(mut stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(io::Error::other("its output is not connected")).on("cannot start", program);
     };
     let output = async {
         let mut text = String::new();
-        tokio::io::AsyncReadExt::read_to_string(&mut stdout, &mut text)
-            .await
-            .map(|_| text)
+        tokio::io::AsyncReadExt::read_to_string(&mut stdout, &mut text).await.map(|_| text)
     };
     let complaints = async {
         let mut lines = tokio::io::BufReader::new(stderr).lines();
@@ -349,20 +313,10 @@ async fn render_all(
     let mut all: Vec<Manifest> = Vec::new();
     for provider in &PROVIDERS {
         tell(provider.component);
-        let unusable = |why| TestbedError::Manifests {
-            provider: provider.component.to_owned(),
-            why,
-        };
-        let dir = go
-            .module_dir(provider.component, provider.module)
-            .await?
-            .join(provider.config);
+        let unusable = |why| TestbedError::Manifests { provider: provider.component.to_owned(), why };
+        let dir = go.module_dir(provider.component, provider.module).await?.join(provider.config);
         let mut command = tokio::process::Command::new(&kustomize);
-        command
-            .arg("build")
-            .arg(&dir)
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
+        command.arg("build").arg(&dir).stdin(Stdio::null()).kill_on_drop(true);
         let what = format!("kustomize build {}", provider.config);
         let yaml = run(provider.component, &what, &kustomize, command, tell).await?;
         let objects = manifest::parse(&yaml).map_err(unusable)?;
@@ -398,15 +352,8 @@ pub(super) fn lock(
                 let mut holder = String::new();
                 // What stands there only serves the message.
                 let _ = file.read_to_string(&mut holder);
-                let holder = if holder.is_empty() {
-                    "a process that has just begun".into()
-                } else {
-                    holder
-                };
-                progress(Progress::Waiting {
-                    what: what.to_owned(),
-                    holder,
-                });
+                let holder = if holder.is_empty() { "a process that has just begun".into() } else { holder };
+                progress(Progress::Waiting { what: what.to_owned(), holder });
                 file.lock().on("cannot lock", path)?;
             }
             Err(TryLockError::Error(error)) => return Err(error).on("cannot lock", path),
@@ -485,9 +432,7 @@ mod tests {
     fn a_named_program_that_is_not_there_is_an_error_and_never_built() {
         let dir = tempfile::tempdir().unwrap();
         let mut settings = settings(dir.path());
-        settings
-            .binaries
-            .insert("etcd".into(), dir.path().join("nothing"));
+        settings.binaries.insert("etcd".into(), dir.path().join("nothing"));
         let error = build(&settings, &mut |_| ()).unwrap_err();
         assert!(
             matches!(&error, TestbedError::NoSuchBinary { component, .. } if component == "etcd"),
@@ -516,12 +461,7 @@ mod tests {
         let mut settings = settings(dir.path());
         settings.go = Some(go);
         let error = build(&settings, &mut |_| ()).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("Go 1.20.1 is too old for `kustomize`"),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("Go 1.20.1 is too old for `kustomize`"), "{error}");
     }
 
     #[test]
@@ -560,13 +500,8 @@ mod tests {
         let (told, hears) = mpsc::channel();
         std::thread::scope(|scope| {
             let second = scope.spawn(|| lock(&path, "a build", &mut |progress| told.send(progress).unwrap()));
-            let Progress::Waiting { what, holder } = hears.recv().unwrap() else {
-                panic!("it waits first")
-            };
-            assert_eq!(
-                (what.as_str(), holder),
-                ("a build", format!("process {}", std::process::id()))
-            );
+            let Progress::Waiting { what, holder } = hears.recv().unwrap() else { panic!("it waits first") };
+            assert_eq!((what.as_str(), holder), ("a build", format!("process {}", std::process::id())));
             assert!(!second.is_finished());
             drop(first);
             second.join().unwrap().unwrap();

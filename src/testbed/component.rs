@@ -30,12 +30,7 @@ const fn component(
     module: &'static str,
     version_package: Option<&'static str>,
 ) -> Component {
-    Component {
-        name,
-        package,
-        module,
-        version_package,
-    }
+    Component { name, package, module, version_package }
 }
 
 const KUBERNETES: &str = "k8s.io/kubernetes";
@@ -46,44 +41,14 @@ const CAPI_VERSION: Option<&str> = Some("sigs.k8s.io/cluster-api/version");
 
 /// Every component, in the order of building: small ones first, so that a broken toolchain shows early.
 pub(super) const COMPONENTS: [Component; 9] = [
-    component(
-        "kustomize",
-        "sigs.k8s.io/kustomize/kustomize/v5",
-        "sigs.k8s.io/kustomize/kustomize/v5",
-        None,
-    ),
-    component(
-        "etcd",
-        "go.etcd.io/etcd/server/v3",
-        "go.etcd.io/etcd/server/v3",
-        None,
-    ),
+    component("kustomize", "sigs.k8s.io/kustomize/kustomize/v5", "sigs.k8s.io/kustomize/kustomize/v5", None),
+    component("etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3", None),
     component("helm", "helm.sh/helm/v4/cmd/helm", "helm.sh/helm/v4", None),
     component("capi-core", "sigs.k8s.io/cluster-api/core", CAPI, CAPI_VERSION),
-    component(
-        "capi-bootstrap",
-        "sigs.k8s.io/cluster-api/bootstrap/kubeadm",
-        CAPI,
-        CAPI_VERSION,
-    ),
-    component(
-        "capi-control-plane",
-        "sigs.k8s.io/cluster-api/controlplane/kubeadm",
-        CAPI,
-        CAPI_VERSION,
-    ),
-    component(
-        "capi-dev",
-        "sigs.k8s.io/cluster-api/test/infrastructure/docker",
-        CAPI_TEST,
-        CAPI_VERSION,
-    ),
-    component(
-        "kube-apiserver",
-        "k8s.io/kubernetes/cmd/kube-apiserver",
-        KUBERNETES,
-        KUBERNETES_VERSION,
-    ),
+    component("capi-bootstrap", "sigs.k8s.io/cluster-api/bootstrap/kubeadm", CAPI, CAPI_VERSION),
+    component("capi-control-plane", "sigs.k8s.io/cluster-api/controlplane/kubeadm", CAPI, CAPI_VERSION),
+    component("capi-dev", "sigs.k8s.io/cluster-api/test/infrastructure/docker", CAPI_TEST, CAPI_VERSION),
+    component("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", KUBERNETES, KUBERNETES_VERSION),
     component(
         "kube-controller-manager",
         "k8s.io/kubernetes/cmd/kube-controller-manager",
@@ -144,19 +109,13 @@ pub(super) fn module_version<'a>(go_mod: &'a str, module: &str) -> Option<&'a st
     go_mod.lines().find_map(|line| {
         let line = line.trim().trim_start_matches("require ").trim_start();
         let mut words = line.split_whitespace();
-        (words.next()? == module)
-            .then(|| words.next())
-            .flatten()
-            .filter(|word| word.starts_with('v'))
+        (words.next()? == module).then(|| words.next()).flatten().filter(|word| word.starts_with('v'))
     })
 }
 
 /// The least Go version that `go_mod` asks for.
 pub(super) fn go_version(go_mod: &str) -> Option<&str> {
-    go_mod
-        .lines()
-        .find_map(|line| line.strip_prefix("go "))
-        .map(str::trim)
+    go_mod.lines().find_map(|line| line.strip_prefix("go ")).map(str::trim)
 }
 
 /// Whether a Go version such as `go1.26.8` or `1.26rc1` is at least `needed`.
@@ -164,13 +123,8 @@ pub(super) fn go_is_enough(found: &str, needed: &str) -> bool {
     let numbers = |text: &str| -> Vec<u32> {
         let text = text.trim().trim_start_matches("go");
         // What follows the numbers (`rc1`, ` X:experiment`) decides nothing here.
-        let end = text
-            .find(|c: char| !c.is_ascii_digit() && c != '.')
-            .unwrap_or(text.len());
-        let mut parts: Vec<u32> = text[..end]
-            .split('.')
-            .filter_map(|part| part.parse().ok())
-            .collect();
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let mut parts: Vec<u32> = text[..end].split('.').filter_map(|part| part.parse().ok()).collect();
         parts.resize(3, 0);
         parts
     };
@@ -217,13 +171,10 @@ pub(super) fn cache_key() -> String {
         hash.update(component.package);
         hash.update(component.ldflags());
     }
-    hash.finalize()
-        .iter()
-        .take(8)
-        .fold(String::new(), |mut key, byte| {
-            let _ = write!(key, "{byte:02x}");
-            key
-        })
+    hash.finalize().iter().take(8).fold(String::new(), |mut key, byte| {
+        let _ = write!(key, "{byte:02x}");
+        key
+    })
 }
 
 #[cfg(test)]
@@ -239,9 +190,7 @@ mod tests {
                 component.name
             );
             assert!(
-                GO_MOD
-                    .lines()
-                    .any(|line| line.trim().trim_start_matches("tool ") == component.package),
+                GO_MOD.lines().any(|line| line.trim().trim_start_matches("tool ") == component.package),
                 "{} is a tool of go.mod, or `go mod tidy` would drop it",
                 component.name
             );
@@ -279,9 +228,7 @@ mod tests {
 
     #[test]
     fn the_version_reaches_the_linker() {
-        let flags = Component::named("kube-apiserver")
-            .map(Component::ldflags)
-            .unwrap_or_default();
+        let flags = Component::named("kube-apiserver").map(Component::ldflags).unwrap_or_default();
         assert!(flags.contains("version.gitVersion=v1."), "{flags}");
         assert!(flags.contains("version.gitMajor=1 "), "{flags}");
     }

@@ -205,9 +205,7 @@ impl TestbedError {
     #[must_use]
     pub fn hint(&self) -> String {
         match self {
-            Self::GoMissing {
-                component, needed, ..
-            } => format!(
+            Self::GoMissing { component, needed, .. } => format!(
                 "install Go {needed} or newer (https://go.dev/dl/) and put it on the PATH, name it with `--go`, \
                  or name a ready binary with `--binary {component}=PATH`"
             ),
@@ -235,10 +233,7 @@ impl TestbedError {
                 "check that the file is a program for this machine; another one is named with `--binary {component}=PATH`"
             ),
             Self::Exited { log, .. } | Self::NotReady { log, .. } => {
-                format!(
-                    "the whole log is in {}; then `stack-e2e testbed up` starts afresh",
-                    log.display()
-                )
+                format!("the whole log is in {}; then `stack-e2e testbed up` starts afresh", log.display())
             }
             Self::Apply { .. } | Self::Kubeconfig { .. } => {
                 "see the log of kube-apiserver; `stack-e2e testbed down` and `up` start afresh".into()
@@ -266,10 +261,6 @@ pub(super) trait IoContext<T> {
 
 impl<T> IoContext<T> for io::Result<T> {
     fn on(self, doing: &'static str, path: &Path) -> Result<T, TestbedError> {
-        self.map_err(|source| TestbedError::Io {
-            doing,
-            path: path.to_owned(),
-            source,
-        })
+        self.map_err(|source| TestbedError::Io { doing, path: path.to_owned(), source })
     }
 }

@@ -10,16 +10,7 @@ use std::collections::BTreeSet;
 /// The objects, each with the path it is applied to. `groups` are the API groups of the installed definitions.
 pub(super) fn objects(groups: &BTreeSet<String>) -> Vec<(String, Value)> {
     let rbac = "rbac.authorization.k8s.io/v1";
-    let all = [
-        "get",
-        "list",
-        "watch",
-        "create",
-        "update",
-        "patch",
-        "delete",
-        "deletecollection",
-    ];
+    let all = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
     let read = ["get", "list", "watch"];
     let named = |path: &str| format!("/apis/{path}/{HARNESS_USER}");
     vec![
@@ -83,11 +74,7 @@ mod tests {
         let groups = BTreeSet::from(["cluster.x-k8s.io".to_owned()]);
         let role = &objects(&groups)[0].1;
         let rules = role["rules"].as_array().unwrap();
-        assert!(
-            rules
-                .iter()
-                .any(|rule| rule["apiGroups"] == json!(["cluster.x-k8s.io"]))
-        );
+        assert!(rules.iter().any(|rule| rule["apiGroups"] == json!(["cluster.x-k8s.io"])));
         assert!(!role.to_string().contains("pods"));
         assert!(!rules.iter().any(|rule| rule["apiGroups"] == json!(["*"])));
     }

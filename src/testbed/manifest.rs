@@ -93,18 +93,8 @@ pub(super) fn rewrite(component: &str, objects: Vec<Value>) -> Result<Vec<Manife
             // The generator leaves it as null, which server-side apply would take as a wish.
             metadata.remove("creationTimestamp");
         }
-        let text = |pointer| {
-            object
-                .pointer(pointer)
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned()
-        };
-        let versions = object
-            .pointer("/spec/versions")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten();
+        let text = |pointer| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let versions = object.pointer("/spec/versions").and_then(Value::as_array).into_iter().flatten();
         kept.push(Manifest {
             component: component.to_owned(),
             group: text("/spec/group"),
@@ -118,10 +108,7 @@ pub(super) fn rewrite(component: &str, objects: Vec<Value>) -> Result<Vec<Manife
             name,
         });
     }
-    if kept
-        .iter()
-        .all(|manifest| manifest.kind != "CustomResourceDefinition")
-    {
+    if kept.iter().all(|manifest| manifest.kind != "CustomResourceDefinition") {
         return Err("there is no CustomResourceDefinition in them".into());
     }
     Ok(kept)
@@ -190,14 +177,7 @@ metadata: {name: cert}
     #[test]
     fn keeps_definitions_webhooks_and_namespaces_only() {
         let kinds: Vec<_> = rewritten().into_iter().map(|manifest| manifest.kind).collect();
-        assert_eq!(
-            kinds,
-            [
-                "Namespace",
-                "CustomResourceDefinition",
-                "ValidatingWebhookConfiguration"
-            ]
-        );
+        assert_eq!(kinds, ["Namespace", "CustomResourceDefinition", "ValidatingWebhookConfiguration"]);
     }
 
     #[test]
@@ -207,24 +187,15 @@ metadata: {name: cert}
             .map(|manifest| serde_json::from_str(&manifest.filled(29443, "Q0E=")).unwrap())
             .collect();
         let conversion = &objects[1]["spec"]["conversion"]["webhook"]["clientConfig"];
-        assert_eq!(
-            conversion,
-            &json!({"url": "https://127.0.0.1:29443/convert", "caBundle": "Q0E="})
-        );
+        assert_eq!(conversion, &json!({"url": "https://127.0.0.1:29443/convert", "caBundle": "Q0E="}));
         let second = &objects[2]["webhooks"][1]["clientConfig"];
-        assert_eq!(
-            second,
-            &json!({"url": "https://127.0.0.1:29443", "caBundle": "Q0E="})
-        );
+        assert_eq!(second, &json!({"url": "https://127.0.0.1:29443", "caBundle": "Q0E="}));
     }
 
     #[test]
     fn a_definition_tells_what_discovery_must_list() {
         let definition = &rewritten()[1];
-        assert_eq!(
-            (definition.group.as_str(), definition.plural.as_str()),
-            ("cluster.x-k8s.io", "clusters")
-        );
+        assert_eq!((definition.group.as_str(), definition.plural.as_str()), ("cluster.x-k8s.io", "clusters"));
         assert_eq!(definition.versions, ["v1beta2"]);
         assert_eq!(
             definition.path(),
@@ -241,11 +212,7 @@ metadata: {name: cert}
 
     #[test]
     fn manifests_without_definitions_are_an_error() {
-        let why = rewrite(
-            "capi-core",
-            parse("kind: Namespace\nmetadata: {name: a}\n").unwrap(),
-        )
-        .unwrap_err();
+        let why = rewrite("capi-core", parse("kind: Namespace\nmetadata: {name: a}\n").unwrap()).unwrap_err();
         assert!(why.contains("CustomResourceDefinition"), "{why}");
     }
 
@@ -253,9 +220,6 @@ metadata: {name: cert}
     fn a_webhook_without_a_service_is_an_error() {
         let yaml = "kind: ValidatingWebhookConfiguration\nmetadata: {name: v}\nwebhooks: [{clientConfig: {url: x}}]\n";
         let why = rewrite("capi-core", parse(yaml).unwrap()).unwrap_err();
-        assert_eq!(
-            why,
-            "ValidatingWebhookConfiguration/v: its webhook names no service"
-        );
+        assert_eq!(why, "ValidatingWebhookConfiguration/v: its webhook names no service");
     }
 }

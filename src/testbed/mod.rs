@@ -149,8 +149,5 @@ pub fn build(settings: &Settings, progress: &mut dyn FnMut(Progress)) -> Result<
 
 /// Timers and sockets on the calling thread, without any other thread.
 fn runtime() -> Result<tokio::runtime::Runtime, TestbedError> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(TestbedError::Runtime)
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(TestbedError::Runtime)
 }

@@ -34,12 +34,8 @@ pub(super) fn isolate() -> io::Result<()> {
 
 /// Brings the loopback interface up. It is always the first interface of a namespace.
 fn loopback_up() -> io::Result<()> {
-    let socket = socket(
-        AddressFamily::Netlink,
-        SockType::Raw,
-        SockFlag::SOCK_CLOEXEC,
-        SockProtocol::NetlinkRoute,
-    )?;
+    let socket =
+        socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkRoute)?;
     bind(socket.as_raw_fd(), &NetlinkAddr::new(0, 0))?;
     const RTM_NEWLINK: u16 = 16;
     const REQUEST_AND_ACK: u16 = 0x1 | 0x4;
@@ -58,10 +54,7 @@ fn loopback_up() -> io::Result<()> {
     let mut answer = [0; 1024];
     let length = recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty())?;
     // An acknowledgement is an error message with error 0 after the 16 bytes of its header.
-    let error = answer[..length]
-        .get(16..20)
-        .and_then(|bytes| bytes.try_into().ok())
-        .map(i32::from_ne_bytes);
+    let error = answer[..length].get(16..20).and_then(|bytes| bytes.try_into().ok()).map(i32::from_ne_bytes);
     match error {
         Some(0) => Ok(()),
         Some(error) => Err(io::Error::from_raw_os_error(-error)),
@@ -71,10 +64,7 @@ fn loopback_up() -> io::Result<()> {
 
 /// Puts the calling process into the namespaces of the process `pid`. Nothing happens when it is there already.
 pub(super) fn enter(state_dir: &Path, pid: i32) -> Result<(), TestbedError> {
-    let failed = |why: String| TestbedError::Namespace {
-        state_dir: state_dir.to_owned(),
-        why,
-    };
+    let failed = |why: String| TestbedError::Namespace { state_dir: state_dir.to_owned(), why };
     if is_inside(pid) {
         return Ok(());
     }
@@ -110,19 +100,13 @@ fn same_file(a: &str, b: &str) -> bool {
 /// `preferred` when nobody listens there, else any free port that is not in `taken`.
 pub(super) fn free_port(component: &str, preferred: u16, taken: &[u16]) -> Result<u16, TestbedError> {
     // Bound on all addresses: some components cannot be told to use loopback only.
-    let try_bind = |port| {
-        TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?
-            .local_addr()
-            .map(|a| a.port())
-    };
+    let try_bind = |port| TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))?.local_addr().map(|a| a.port());
     if !taken.contains(&preferred) && try_bind(preferred).is_ok() {
         return Ok(preferred);
     }
     loop {
-        let port = try_bind(0).map_err(|source| TestbedError::NoPort {
-            component: component.to_owned(),
-            source,
-        })?;
+        let port =
+            try_bind(0).map_err(|source| TestbedError::NoPort { component: component.to_owned(), source })?;
         if !taken.contains(&port) {
             return Ok(port);
         }
@@ -167,11 +151,7 @@ mod tests {
         let held = holder.local_addr().unwrap().port();
         assert_ne!(free_port("etcd", held, &[]).unwrap(), held);
         drop(holder);
-        assert_ne!(
-            free_port("etcd", held, &[held]).unwrap(),
-            held,
-            "it is promised to another component"
-        );
+        assert_ne!(free_port("etcd", held, &[held]).unwrap(), held, "it is promised to another component");
     }
 
     #[test]

@@ -24,9 +24,7 @@ pub(super) struct Pki {
 
 impl Pki {
     pub(super) fn in_state(state_dir: &Path) -> Self {
-        Self {
-            dir: state_dir.join("pki"),
-        }
+        Self { dir: state_dir.join("pki") }
     }
 
     pub(super) fn file(&self, name: &str) -> PathBuf {
@@ -52,20 +50,14 @@ struct Authority {
 }
 
 fn authority(name: &'static str) -> Result<Authority, TestbedError> {
-    let failed = |source| TestbedError::Certificate {
-        name: name.to_owned(),
-        source,
-    };
+    let failed = |source| TestbedError::Certificate { name: name.to_owned(), source };
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
     let mut params = CertificateParams::default();
     params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
     let pem = params.self_signed(&key).map_err(failed)?.pem();
-    Ok(Authority {
-        pem,
-        issuer: Issuer::new(params, key),
-    })
+    Ok(Authority { pem, issuer: Issuer::new(params, key) })
 }
 
 impl Authority {
@@ -76,15 +68,10 @@ impl Authority {
         group: Option<&str>,
         usages: &[ExtendedKeyUsagePurpose],
     ) -> Result<(String, String), TestbedError> {
-        let failed = |source| TestbedError::Certificate {
-            name: name.to_owned(),
-            source,
-        };
+        let failed = |source| TestbedError::Certificate { name: name.to_owned(), source };
         // Client certificates need no address; those of servers are only ever asked for loopback.
         let addresses = if usages.contains(&ExtendedKeyUsagePurpose::ServerAuth) {
-            ["127.0.0.1", "localhost", "kubernetes.default.svc", "10.254.0.1"]
-                .map(str::to_owned)
-                .to_vec()
+            ["127.0.0.1", "localhost", "kubernetes.default.svc", "10.254.0.1"].map(str::to_owned).to_vec()
         } else {
             Vec::new()
         };
@@ -115,20 +102,13 @@ pub(super) fn make(pki: &Pki) -> Result<Issued, TestbedError> {
     // etcd has an authority of its own: a user of the API server must not get at the storage behind it.
     let storage = authority("stack-e2e testbed storage")?;
     storage.keep(pki, "etcd-ca.crt")?;
-    write_pair(
-        pki,
-        "etcd",
-        &storage.issue("etcd", None, &[ServerAuth, ClientAuth])?,
-    )?;
+    write_pair(pki, "etcd", &storage.issue("etcd", None, &[ServerAuth, ClientAuth])?)?;
 
     let cluster = authority("stack-e2e testbed")?;
     cluster.keep(pki, "ca.crt")?;
     write_pair(pki, "tls", &cluster.issue("testbed", None, &[ServerAuth])?)?;
 
-    let failed = |source| TestbedError::Certificate {
-        name: "service accounts".to_owned(),
-        source,
-    };
+    let failed = |source| TestbedError::Certificate { name: "service accounts".to_owned(), source };
     let accounts = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(failed)?;
     write_private(&pki.file("sa.key"), &accounts.serialize_pem())?;
     write_private(&pki.file("sa.pub"), &accounts.public_key_pem())?;
@@ -188,10 +168,7 @@ mod tests {
             let mode = entry.metadata().unwrap().permissions().mode() & 0o777;
             assert_eq!(mode, 0o600, "{}", entry.path().display());
         }
-        assert!(
-            !pki.file("ca.key").exists(),
-            "the key of the authority is never on the disk"
-        );
+        assert!(!pki.file("ca.key").exists(), "the key of the authority is never on the disk");
         let text = kubeconfig(6443, &issued.ca, HARNESS_USER, &issued.harness);
         let read = kube::config::Kubeconfig::from_yaml(&text).unwrap();
         assert_eq!(read.auth_infos[0].name, HARNESS_USER);

@@ -86,9 +86,7 @@ impl PidRecord {
 }
 
 fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?
-        .trim()
-        .to_owned())
+    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
 /// State and start time from `/proc/PID/stat`. The name of the program is in parentheses and may hold anything.
@@ -109,10 +107,7 @@ pub(super) struct Processes {
 
 impl Processes {
     pub(super) fn in_state(state_dir: &Path) -> Self {
-        Self {
-            records: state_dir.join("processes"),
-            logs: state_dir.join("logs"),
-        }
+        Self { records: state_dir.join("processes"), logs: state_dir.join("logs") }
     }
 
     pub(super) fn create(&self) -> Result<(), TestbedError> {
@@ -165,11 +160,7 @@ impl Processes {
     ) -> Result<Child, TestbedError> {
         let mut command = Command::new(self_exe);
         command.args(["testbed", "launch", "--component", component, "--record"]);
-        command
-            .arg(self.record(component))
-            .arg("--")
-            .arg(program)
-            .args(arguments);
+        command.arg(self.record(component)).arg("--").arg(program).args(arguments);
         command.env_clear().envs(environment.iter().copied());
         self.spawn(component, self_exe, &mut command)
     }
@@ -183,10 +174,7 @@ impl Processes {
         stdout: Option<Stdio>,
     ) -> Result<Child, TestbedError> {
         let mut command = Command::new(self_exe);
-        command
-            .args(["testbed", component, "--record"])
-            .arg(self.record(component))
-            .args(arguments);
+        command.args(["testbed", component, "--record"]).arg(self.record(component)).args(arguments);
         if let Some(stdout) = stdout {
             return self.spawn_with(component, self_exe, &mut command, stdout);
         }
@@ -206,27 +194,14 @@ impl Processes {
         stdout: Stdio,
     ) -> Result<Child, TestbedError> {
         let log = self.open_log(component)?;
-        command
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .stderr(log)
-            .current_dir("/")
-            .spawn()
-            .map_err(|source| TestbedError::Spawn {
-                component: component.to_owned(),
-                program: program.to_owned(),
-                source,
-            })
+        command.stdin(Stdio::null()).stdout(stdout).stderr(log).current_dir("/").spawn().map_err(|source| {
+            TestbedError::Spawn { component: component.to_owned(), program: program.to_owned(), source }
+        })
     }
 
     fn open_log(&self, component: &str) -> Result<fs::File, TestbedError> {
         let path = self.log(component);
-        fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)
-            .on("cannot open", &path)
+        fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path).on("cannot open", &path)
     }
 
     /// The last lines of a component's log.
@@ -263,10 +238,8 @@ pub(super) fn register(component: &str, record: &Path) -> Result<(), TestbedErro
     // It fails for the leader of a process group only, that is when a person runs the subcommand in a shell.
     let _ = nix::unistd::setsid();
     let own = PidRecord::of_self(component).on("cannot read", Path::new("/proc/self/stat"))?;
-    let text = serde_json::to_string(&own).map_err(|error| TestbedError::Record {
-        path: record.to_owned(),
-        why: error.to_string(),
-    })?;
+    let text = serde_json::to_string(&own)
+        .map_err(|error| TestbedError::Record { path: record.to_owned(), why: error.to_string() })?;
     let new = record.with_extension("new");
     super::pki::write_private(&new, &text)?;
     fs::rename(&new, record).on("cannot write", record)
@@ -278,11 +251,7 @@ pub fn launch(component: &str, record: &Path, program: &Path, arguments: &[OsStr
         return error;
     }
     let source = Command::new(program).args(arguments).exec();
-    TestbedError::Spawn {
-        component: component.to_owned(),
-        program: program.to_owned(),
-        source,
-    }
+    TestbedError::Spawn { component: component.to_owned(), program: program.to_owned(), source }
 }
 
 /// Ends processes: SIGTERM to all at once, SIGKILL to those that are still there after `grace`.
@@ -302,10 +271,7 @@ pub(super) async fn end(
             record.reap();
             let alive = record.alive();
             if !alive {
-                progress(Progress::Stopped {
-                    component: record.component.clone(),
-                    took: started.elapsed(),
-                });
+                progress(Progress::Stopped { component: record.component.clone(), took: started.elapsed() });
             }
             alive
         });
@@ -320,10 +286,7 @@ pub(super) async fn end(
         }
         if started.elapsed() > grace + Duration::from_secs(10) {
             let record = left[0];
-            return Err(TestbedError::Unkillable {
-                component: record.component.clone(),
-                pid: record.pid,
-            });
+            return Err(TestbedError::Unkillable { component: record.component.clone(), pid: record.pid });
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -345,10 +308,7 @@ mod tests {
     use super::*;
 
     fn runtime() -> tokio::runtime::Runtime {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap()
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
     }
 
     /// A child in a process group of its own, with its true record.
@@ -357,12 +317,7 @@ mod tests {
         let pid = i32::try_from(child.id()).unwrap();
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         let (_, start_time) = parse_stat(&stat).unwrap();
-        let record = PidRecord {
-            component: "sleeper".into(),
-            pid,
-            start_time,
-            boot: boot_id().unwrap(),
-        };
+        let record = PidRecord { component: "sleeper".into(), pid, start_time, boot: boot_id().unwrap() };
         (child, record)
     }
 
@@ -370,11 +325,7 @@ mod tests {
     fn stat_lines_with_odd_names_are_read() {
         let rest = "S 1 2 2 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 98765 1 1";
         for name in ["sleep", "a b", "a) S 1 (b", ""] {
-            assert_eq!(
-                parse_stat(&format!("42 ({name}) {rest}")),
-                Some(('S', 98765)),
-                "{name}"
-            );
+            assert_eq!(parse_stat(&format!("42 ({name}) {rest}")), Some(('S', 98765)), "{name}");
         }
         assert_eq!(parse_stat(""), None);
         assert_eq!(parse_stat("42 (x) S 1"), None);
@@ -393,23 +344,12 @@ mod tests {
     fn a_recycled_id_is_never_signalled() {
         let (mut child, record) = sleeper();
         let recycled = [
-            PidRecord {
-                start_time: record.start_time + 1,
-                ..record.clone()
-            },
-            PidRecord {
-                boot: "another boot".into(),
-                ..record
-            },
+            PidRecord { start_time: record.start_time + 1, ..record.clone() },
+            PidRecord { boot: "another boot".into(), ..record },
         ];
         assert!(recycled.iter().all(|record| !record.alive()));
-        runtime()
-            .block_on(end(&recycled, Duration::ZERO, &mut |_| ()))
-            .unwrap();
-        assert!(
-            child.try_wait().unwrap().is_none(),
-            "the stranger is still running"
-        );
+        runtime().block_on(end(&recycled, Duration::ZERO, &mut |_| ())).unwrap();
+        assert!(child.try_wait().unwrap().is_none(), "the stranger is still running");
         child.kill().unwrap();
         child.wait().unwrap();
     }
@@ -427,19 +367,12 @@ mod tests {
         let pid = i32::try_from(child.id()).unwrap();
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
         let (_, start_time) = parse_stat(&stat).unwrap();
-        let record = PidRecord {
-            component: "deaf".into(),
-            pid,
-            start_time,
-            boot: boot_id().unwrap(),
-        };
+        let record = PidRecord { component: "deaf".into(), pid, start_time, boot: boot_id().unwrap() };
         let mut stopped = Vec::new();
         runtime()
-            .block_on(end(
-                std::slice::from_ref(&record),
-                Duration::from_millis(50),
-                &mut |told| stopped.push(told),
-            ))
+            .block_on(end(std::slice::from_ref(&record), Duration::from_millis(50), &mut |told| {
+                stopped.push(told)
+            }))
             .unwrap();
         assert!(!record.alive());
         assert_eq!(stopped.len(), 1);
@@ -470,9 +403,6 @@ mod tests {
         let lines: Vec<String> = (0..50).map(|n| format!("line {n}")).collect();
         fs::write(processes.log("etcd"), lines.join("\n")).unwrap();
         let tail = processes.tail("etcd");
-        assert!(
-            tail.starts_with("line 30\n") && tail.ends_with("line 49"),
-            "{tail}"
-        );
+        assert!(tail.starts_with("line 30\n") && tail.ends_with("line 49"), "{tail}");
     }
 }

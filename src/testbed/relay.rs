@@ -30,14 +30,9 @@ pub fn relay(record: &Path, port: u16, hold: i32) -> Result<(), TestbedError> {
     process::register("relay", record)?;
     let outside = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-        .map_err(|source| TestbedError::NoPort {
-            component: format!("relay (port {port})"),
-            source,
-        })?;
+        .map_err(|source| TestbedError::NoPort { component: format!("relay (port {port})"), source })?;
     net::enter(record, hold)?;
-    super::runtime()?
-        .block_on(forward(outside, port))
-        .map_err(TestbedError::Runtime)
+    super::runtime()?.block_on(forward(outside, port)).map_err(TestbedError::Runtime)
 }
 
 async fn forward(outside: TcpListener, port: u16) -> std::io::Result<()> {

@@ -38,20 +38,15 @@ impl State {
             Err(error) => Err(error).on("cannot read", &path),
             Ok(text) => serde_json::from_str(&text)
                 .map(Some)
-                .map_err(|error| TestbedError::Record {
-                    path,
-                    why: error.to_string(),
-                }),
+                .map_err(|error| TestbedError::Record { path, why: error.to_string() }),
         }
     }
 
     pub(super) fn save(&self, state_dir: &Path) -> Result<(), TestbedError> {
         let path = state_dir.join(STATE);
         let new = state_dir.join(format!(".{STATE}.new"));
-        let text = serde_json::to_string_pretty(self).map_err(|error| TestbedError::Record {
-            path: path.clone(),
-            why: error.to_string(),
-        })?;
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| TestbedError::Record { path: path.clone(), why: error.to_string() })?;
         super::pki::write_private(&new, &text)?;
         fs::rename(&new, &path).on("cannot write", &path)
     }
@@ -150,15 +145,9 @@ pub struct DownReport {
 /// Creates the state directory for its owner only, and locks it against other starts and stops.
 pub(super) fn open(state_dir: &Path, progress: &mut dyn FnMut(Progress)) -> Result<File, TestbedError> {
     loop {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(state_dir)
-            .on("cannot create", state_dir)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(state_dir).on("cannot create", state_dir)?;
         if !is_ours(state_dir)? {
-            return Err(TestbedError::ForeignDirectory {
-                path: state_dir.to_owned(),
-            });
+            return Err(TestbedError::ForeignDirectory { path: state_dir.to_owned() });
         }
         fs::set_permissions(state_dir, fs::Permissions::from_mode(0o700)).on("cannot protect", state_dir)?;
         match lock(&state_dir.join(LOCK), "another command on this testbed", progress) {
@@ -199,10 +188,7 @@ pub fn join(testbed: &TestbedInfo) -> Result<(), TestbedError> {
         return Ok(());
     };
     let records = Processes::in_state(&testbed.state_dir).all()?;
-    if !records
-        .iter()
-        .any(|record| record.pid == pid && record.component == "hold" && record.alive())
-    {
+    if !records.iter().any(|record| record.pid == pid && record.component == "hold" && record.alive()) {
         return Err(TestbedError::Namespace {
             state_dir: testbed.state_dir.clone(),
             why: format!("the process {pid} that keeps it is gone"),
@@ -248,10 +234,7 @@ pub fn status(settings: &Settings) -> Result<Status, TestbedError> {
         });
     }
     status.healthy = state.ready
-        && status
-            .components
-            .iter()
-            .all(|component| component.alive && component.ready != Some(false));
+        && status.components.iter().all(|component| component.alive && component.ready != Some(false));
     status.start_finished = state.ready;
     status.testbed = Some(testbed);
     Ok(status)
@@ -264,10 +247,7 @@ fn components(state: &State, processes: &Processes, records: &[PidRecord]) -> Ve
         ComponentStatus {
             name: name.to_owned(),
             pid: record.map(|record| record.pid),
-            port: state
-                .ports
-                .get(if name == "relay" { "kube-apiserver" } else { name })
-                .copied(),
+            port: state.ports.get(if name == "relay" { "kube-apiserver" } else { name }).copied(),
             alive,
             ready: None,
             log: processes.log(name),
@@ -279,28 +259,19 @@ fn components(state: &State, processes: &Processes, records: &[PidRecord]) -> Ve
 
 /// The components that should be alive and are not.
 pub(super) fn dead(state: &State, processes: &Processes, records: &[PidRecord]) -> Vec<ComponentStatus> {
-    components(state, processes, records)
-        .into_iter()
-        .filter(|component| !component.alive)
-        .collect()
+    components(state, processes, records).into_iter().filter(|component| !component.alive).collect()
 }
 
 /// Stops what was started in the state directory, and only that, and removes the directory.
 pub fn down(settings: &Settings, progress: &mut dyn FnMut(Progress)) -> Result<DownReport, TestbedError> {
     let state_dir = &settings.state_dir;
     if !state_dir.exists() {
-        return Ok(DownReport {
-            stopped: Vec::new(),
-            removed: false,
-        });
+        return Ok(DownReport { stopped: Vec::new(), removed: false });
     }
     let _lock = open(state_dir, progress)?;
     let stopped = super::runtime()?.block_on(stop_all(state_dir, progress))?;
     remove(state_dir)?;
-    Ok(DownReport {
-        stopped,
-        removed: true,
-    })
+    Ok(DownReport { stopped, removed: true })
 }
 
 /// Removes a state directory, whose processes have been ended.
@@ -322,11 +293,7 @@ pub(super) async fn stop_all(
         _ => 0,
     };
     for now in 0..=3 {
-        let ended: Vec<PidRecord> = running
-            .iter()
-            .filter(|record| stage(record) == now)
-            .cloned()
-            .collect();
+        let ended: Vec<PidRecord> = running.iter().filter(|record| stage(record) == now).cloned().collect();
         process::end(&ended, GRACE, progress).await?;
     }
     Ok(running.into_iter().map(|record| record.component).collect())
@@ -373,13 +340,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state_dir = dir.path().join("testbed");
         let report = down(&settings(state_dir.clone()), &mut |_| ()).unwrap();
-        assert_eq!(
-            report,
-            DownReport {
-                stopped: Vec::new(),
-                removed: false
-            }
-        );
+        assert_eq!(report, DownReport { stopped: Vec::new(), removed: false });
         assert!(!state_dir.exists());
     }
 
@@ -388,10 +349,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let state_dir = dir.path().join("a/testbed");
         let _lock = open(&state_dir, &mut |_| ()).unwrap();
-        assert_eq!(
-            fs::metadata(&state_dir).unwrap().permissions().mode() & 0o777,
-            0o700
-        );
+        assert_eq!(fs::metadata(&state_dir).unwrap().permissions().mode() & 0o777, 0o700);
     }
 
     #[test]
@@ -399,11 +357,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let processes = Processes::in_state(dir.path());
         processes.create().unwrap();
-        let state = State {
-            ready: true,
-            ports: [("etcd".into(), 23790)].into(),
-            ..State::default()
-        };
+        let state = State { ready: true, ports: [("etcd".into(), 23790)].into(), ..State::default() };
         state.save(dir.path()).unwrap();
         fs::write(processes.log("etcd"), "fatal: no space left on device\n").unwrap();
         let record = r#"{"component": "etcd", "pid": 4711, "start_time": 5, "boot": "an earlier one"}"#;
@@ -426,9 +380,6 @@ mod tests {
         State::default().save(dir.path()).unwrap();
         fs::write(dir.path().join("processes/etcd.json"), "").unwrap();
         let error = down(&settings(dir.path().to_owned()), &mut |_| ()).unwrap_err();
-        assert!(
-            matches!(error, TestbedError::Record { .. }),
-            "it could be the trace of a process: {error}"
-        );
+        assert!(matches!(error, TestbedError::Record { .. }), "it could be the trace of a process: {error}");
     }
 }

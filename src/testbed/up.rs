@@ -99,9 +99,7 @@ fn running(
         super::runtime()?.block_on(async {
             let mut started = Started::new(settings, &processes);
             let client = client(&testbed.admin_kubeconfig).await?;
-            started
-                .wait("kube-apiserver", "/readyz", async || ready_api(&client).await)
-                .await
+            started.wait("kube-apiserver", "/readyz", async || ready_api(&client).await).await
         })?;
         return Ok(Some(testbed));
     }
@@ -112,10 +110,7 @@ fn running(
     } else {
         for component in dead {
             let tail = component.tail.unwrap_or_default();
-            progress(Progress::Crashed {
-                component: component.name,
-                tail,
-            });
+            progress(Progress::Crashed { component: component.name, tail });
         }
     }
     super::runtime()?.block_on(state::stop_all(state_dir, progress))?;
@@ -132,11 +127,7 @@ struct Started<'a> {
 
 impl<'a> Started<'a> {
     fn new(settings: &'a Settings, processes: &'a Processes) -> Self {
-        Self {
-            settings,
-            processes,
-            children: Vec::new(),
-        }
+        Self { settings, processes, children: Vec::new() }
     }
 
     fn launch(
@@ -154,13 +145,8 @@ impl<'a> Started<'a> {
             });
         };
         let arguments: Vec<OsString> = arguments.into_iter().map(OsString::from).collect();
-        let child = self.processes.launch(
-            &self.settings.self_exe,
-            component,
-            program,
-            &arguments,
-            environment,
-        )?;
+        let child =
+            self.processes.launch(&self.settings.self_exe, component, program, &arguments, environment)?;
         self.children.push((component, child));
         Ok(())
     }
@@ -222,10 +208,7 @@ struct Parts<'a> {
 impl Parts<'_> {
     fn ready(&mut self, part: &str, since: Instant) {
         let took = since.elapsed();
-        (self.progress)(Progress::Ready {
-            part: part.to_owned(),
-            took,
-        });
+        (self.progress)(Progress::Ready { part: part.to_owned(), took });
         self.done.push((part.to_owned(), took));
     }
 }
@@ -254,11 +237,7 @@ fn begin(
 ) -> Result<TestbedInfo, TestbedError> {
     let state_dir = &settings.state_dir;
     let processes = Processes::in_state(state_dir);
-    let mut parts = Parts {
-        begun: Instant::now(),
-        done: Vec::new(),
-        progress,
-    };
+    let mut parts = Parts { begun: Instant::now(), done: Vec::new(), progress };
     let mut state = State::default();
     state.save(state_dir)?;
     processes.create()?;
@@ -274,11 +253,8 @@ fn begin(
     state.namespace = namespace(settings, &mut started, api, &mut parts)?;
     for (purpose, preferred) in PREFERRED_PORTS {
         let taken: Vec<u16> = state.ports.values().copied().collect();
-        let port = if purpose == "kube-apiserver" {
-            api
-        } else {
-            net::free_port(purpose, preferred, &taken)?
-        };
+        let port =
+            if purpose == "kube-apiserver" { api } else { net::free_port(purpose, preferred, &taken)? };
         state.ports.insert(purpose.to_owned(), port);
     }
     state.save(state_dir)?;
@@ -292,13 +268,7 @@ fn begin(
         pki::write_private(path, &pki::kubeconfig(api, &issued.ca, user, identity))?;
     }
 
-    let world = World {
-        components,
-        state: &state,
-        testbed: &testbed,
-        pki: &pki,
-        issued: &issued,
-    };
+    let world = World { components, state: &state, testbed: &testbed, pki: &pki, issued: &issued };
     super::runtime()?.block_on(async {
         let interrupted = interrupted().map_err(TestbedError::Runtime)?;
         tokio::select! {
@@ -308,17 +278,9 @@ fn begin(
     })?;
     parts.ready("all", parts.begun);
     state.ready = true;
-    state.parts = parts
-        .done
-        .iter()
-        .map(|(part, took)| (part.clone(), took.as_secs_f64()))
-        .collect();
+    state.parts = parts.done.iter().map(|(part, took)| (part.clone(), took.as_secs_f64())).collect();
     state.save(state_dir)?;
-    Ok(TestbedInfo {
-        started: parts.done,
-        already_running: false,
-        ..testbed
-    })
+    Ok(TestbedInfo { started: parts.done, already_running: false, ..testbed })
 }
 
 /// Resolves at the first SIGINT or SIGTERM.
@@ -344,9 +306,7 @@ fn namespace(
         "it was not wanted".to_owned()
     } else {
         let mut hold =
-            started
-                .processes
-                .launch_self(&settings.self_exe, "hold", &[], Some(Stdio::piped()))?;
+            started.processes.launch_self(&settings.self_exe, "hold", &[], Some(Stdio::piped()))?;
         let mut answer = [0; 512];
         // One line comes, or the end of the pipe when the helper cannot even say why.
         let length = match hold.stdout.take() {
@@ -357,41 +317,22 @@ fn namespace(
         if answer == "ready" {
             let pid = hold.id().cast_signed();
             started.children.push(("hold", hold));
-            let arguments = [
-                "--port".to_owned(),
-                api.to_string(),
-                "--hold".to_owned(),
-                pid.to_string(),
-            ];
+            let arguments = ["--port".to_owned(), api.to_string(), "--hold".to_owned(), pid.to_string()];
             let arguments = arguments.map(OsString::from);
-            let relay = started
-                .processes
-                .launch_self(&settings.self_exe, "relay", &arguments, None)?;
+            let relay = started.processes.launch_self(&settings.self_exe, "relay", &arguments, None)?;
             started.children.push(("relay", relay));
             net::enter(&settings.state_dir, pid)?;
             return Ok(true);
         }
         let _ = hold.wait();
-        if answer.is_empty() {
-            "the helper ended early".to_owned()
-        } else {
-            answer
-        }
+        if answer.is_empty() { "the helper ended early".to_owned() } else { answer }
     };
     let (reachable, public) = net::reachable_addresses();
     let list = |addresses: &[std::net::IpAddr]| {
-        addresses
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(", ")
+        addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
     };
     if !public.is_empty() && !settings.open_ports {
-        return Err(TestbedError::OpenPorts {
-            why,
-            ports: OPEN_PORTS.into(),
-            addresses: list(&public),
-        });
+        return Err(TestbedError::OpenPorts { why, ports: OPEN_PORTS.into(), addresses: list(&public) });
     }
     let audience = if reachable.is_empty() {
         "users of this machine only".to_owned()
@@ -425,9 +366,7 @@ impl World<'_> {
         // It waits for its storage by itself, and has enough to do until then.
         started.launch("kube-apiserver", self.components, self.apiserver(), &[])?;
         let health = self.state.port("etcd-health");
-        started
-            .wait("etcd", "/health", async || ready_http(health, "/health").await)
-            .await?;
+        started.wait("etcd", "/health", async || ready_http(health, "/health").await).await?;
         parts.ready("etcd", since);
         let client = client(&self.testbed.admin_kubeconfig).await?;
         // Definitions can be sent before the last of the checks behind /readyz is passed.
@@ -440,16 +379,9 @@ impl World<'_> {
 
         let since_definitions = Instant::now();
         self.apply_all(&client, &manifests).await?;
-        started.launch(
-            "kube-controller-manager",
-            self.components,
-            self.controller_manager(),
-            &[],
-        )?;
+        started.launch("kube-controller-manager", self.components, self.controller_manager(), &[])?;
         started
-            .wait("kube-apiserver", "discovery", async || {
-                all_discovered(&client, &manifests).await
-            })
+            .wait("kube-apiserver", "discovery", async || all_discovered(&client, &manifests).await)
             .await?;
         parts.ready("definitions", since_definitions);
 
@@ -461,40 +393,22 @@ impl World<'_> {
             let environment = [
                 // The address that the API servers of workload clusters in memory are given.
                 ("POD_IP", "127.0.0.1"),
-                (
-                    "POD_NAMESPACE",
-                    namespace.map_or("default", |namespace| &namespace.name),
-                ),
+                ("POD_NAMESPACE", namespace.map_or("default", |namespace| &namespace.name)),
                 ("POD_NAME", provider.component),
                 ("POD_UID", provider.component),
             ];
-            started.launch(
-                provider.component,
-                self.components,
-                self.manager(provider),
-                &environment,
-            )?;
+            started.launch(provider.component, self.components, self.manager(provider), &environment)?;
         }
         self.apply_identities(&client, &manifests).await?;
-        started
-            .wait("kube-apiserver", "/readyz", async || ready_api(&client).await)
-            .await?;
+        started.wait("kube-apiserver", "/readyz", async || ready_api(&client).await).await?;
         parts.ready("kube-apiserver", since);
         for provider in &PROVIDERS {
             let port = self.state.port(provider.component);
-            started
-                .wait(provider.component, "/readyz", async || {
-                    ready_http(port, "/readyz").await
-                })
-                .await?;
+            started.wait(provider.component, "/readyz", async || ready_http(port, "/readyz").await).await?;
             parts.ready(provider.component, since_managers);
         }
         let port = self.state.port("kube-controller-manager");
-        started
-            .wait("kube-controller-manager", "its port", async || {
-                ready_tcp(port).await
-            })
-            .await?;
+        started.wait("kube-controller-manager", "its port", async || ready_tcp(port).await).await?;
         started.check("the end of the start")
     }
 
@@ -515,10 +429,7 @@ impl World<'_> {
             .set("listen-peer-urls", &peer)
             .set("initial-advertise-peer-urls", &peer)
             .set("initial-cluster", format!("default={peer}"))
-            .set(
-                "listen-metrics-urls",
-                format!("http://127.0.0.1:{}", self.state.port("etcd-health")),
-            )
+            .set("listen-metrics-urls", format!("http://127.0.0.1:{}", self.state.port("etcd-health")))
             .set("log-level", "warn");
         for side in ["", "peer-"] {
             flags
@@ -533,10 +444,7 @@ impl World<'_> {
     fn apiserver(&self) -> Vec<String> {
         let mut flags = Flags::default();
         flags
-            .set(
-                "etcd-servers",
-                format!("https://127.0.0.1:{}", self.state.port("etcd")),
-            )
+            .set("etcd-servers", format!("https://127.0.0.1:{}", self.state.port("etcd")))
             .set("etcd-cafile", self.file("etcd-ca.crt"))
             .set("etcd-certfile", self.file("etcd.crt"))
             .set("etcd-keyfile", self.file("etcd.key"))
@@ -594,14 +502,9 @@ impl World<'_> {
             .set("clustercache-client-qps", 200)
             .set("clustercache-client-burst", 400)
             // There are no objects of older versions in a new cluster.
-            .set(
-                "skip-crd-migration-phases",
-                "StorageVersionMigration,CleanupManagedFields",
-            )
+            .set("skip-crd-migration-phases", "StorageVersionMigration,CleanupManagedFields")
             .set("v", 2);
-        flags
-            .0
-            .extend(provider.flags.iter().map(|flag| (*flag).to_owned()));
+        flags.0.extend(provider.flags.iter().map(|flag| (*flag).to_owned()));
         flags.0
     }
 
@@ -642,10 +545,7 @@ impl Flags {
 
 /// A client with the identity of a kubeconfig.
 async fn client(path: &Path) -> Result<Client, TestbedError> {
-    let failed = |why: String| TestbedError::Kubeconfig {
-        path: path.to_owned(),
-        why,
-    };
+    let failed = |why: String| TestbedError::Kubeconfig { path: path.to_owned(), why };
     let text = fs::read_to_string(path).on("cannot read", path)?;
     let kubeconfig = kube::config::Kubeconfig::from_yaml(&text).map_err(|error| failed(error.to_string()))?;
     let mut config = kube::Config::from_custom_kubeconfig(kubeconfig, &Default::default())
@@ -663,10 +563,7 @@ async fn apply(client: &Client, path: String, body: String, what: String) -> Res
     loop {
         let request = http::Request::patch(format!("{path}?fieldManager={FIELD_MANAGER}&force=true"))
             .header("content-type", "application/apply-patch+yaml")
-            .header(
-                "accept",
-                "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1",
-            )
+            .header("accept", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1")
             .body(body.clone().into_bytes());
         let error = match request {
             Err(error) => kube::Error::HttpError(error),
@@ -681,19 +578,14 @@ async fn apply(client: &Client, path: String, body: String, what: String) -> Res
             _ => false,
         };
         if !passing || started.elapsed() > Duration::from_secs(30) {
-            return Err(TestbedError::Apply {
-                object: what,
-                source: Box::new(error),
-            });
+            return Err(TestbedError::Apply { object: what, source: Box::new(error) });
         }
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 
 async fn get(client: &Client, path: &str) -> Result<String, String> {
-    let request = http::Request::get(path)
-        .body(Vec::new())
-        .map_err(|error| error.to_string())?;
+    let request = http::Request::get(path).body(Vec::new()).map_err(|error| error.to_string())?;
     client.request_text(request).await.map_err(|error| chain(&error))
 }
 
@@ -719,16 +611,10 @@ async fn ready_api(client: &Client) -> Result<(), String> {
 /// Whether discovery lists what every definition promises: only then can controllers watch it.
 async fn all_discovered(client: &Client, manifests: &[Manifest]) -> Result<(), String> {
     let request = http::Request::get("/apis")
-        .header(
-            "accept",
-            "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList",
-        )
+        .header("accept", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList")
         .body(Vec::new())
         .map_err(|error| error.to_string())?;
-    let text = client
-        .request_text(request)
-        .await
-        .map_err(|error| chain(&error))?;
+    let text = client.request_text(request).await.map_err(|error| chain(&error))?;
     let discovery: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
     match undiscovered(&discovery, manifests).first() {
         None => Ok(()),
@@ -751,13 +637,10 @@ fn undiscovered(discovery: &Value, manifests: &[Manifest]) -> Vec<String> {
         }
     }
     let promised = manifests.iter().flat_map(|manifest| {
-        manifest.versions.iter().map(move |version| {
-            (
-                manifest.group.as_str(),
-                version.as_str(),
-                manifest.plural.as_str(),
-            )
-        })
+        manifest
+            .versions
+            .iter()
+            .map(move |version| (manifest.group.as_str(), version.as_str(), manifest.plural.as_str()))
     });
     promised
         .filter(|resource| !served.contains(resource))
@@ -782,11 +665,7 @@ async fn ready_http(port: u16, path: &str) -> Result<(), String> {
     };
     let answer = ask.await.map_err(|error| error.to_string())?;
     let line = answer.lines().next().unwrap_or_default();
-    if line.split(' ').nth(1) == Some("200") {
-        Ok(())
-    } else {
-        Err(format!("it answers `{line}`"))
-    }
+    if line.split(' ').nth(1) == Some("200") { Ok(()) } else { Err(format!("it answers `{line}`")) }
 }
 
 /// Whether a running component says that it is ready; `None` when it has no way to say so.
@@ -822,18 +701,13 @@ mod tests {
         fs::write(processes.log("etcd"), "fatal: address already in use\n").unwrap();
         let settings = Settings::new(dir.path().into(), dir.path().into(), "/bin/false".into());
         let mut started = Started::new(&settings, &processes);
-        started
-            .children
-            .push(("etcd", std::process::Command::new("/bin/false").spawn().unwrap()));
+        started.children.push(("etcd", std::process::Command::new("/bin/false").spawn().unwrap()));
         let begun = Instant::now();
         let error = crate::testbed::runtime()
             .unwrap()
             .block_on(started.wait("kube-apiserver", "/readyz", async || Err("refused".into())))
             .unwrap_err();
-        assert!(
-            begun.elapsed() < settings.timeout,
-            "it does not wait for the time to be over"
-        );
+        assert!(begun.elapsed() < settings.timeout, "it does not wait for the time to be over");
         assert_eq!(
             error.to_string(),
             "`etcd` ended with exit status: 1 while /readyz of `kube-apiserver` was waited for\n\
@@ -852,10 +726,7 @@ mod tests {
             .unwrap()
             .block_on(started.wait("capi-core", "/readyz", async || Err("connection refused".into())))
             .unwrap_err();
-        assert!(
-            error.to_string().contains("`capi-core` was not ready after"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("`capi-core` was not ready after"), "{error}");
         assert!(error.to_string().contains("connection refused"), "{error}");
     }
 
@@ -874,10 +745,7 @@ mod tests {
             "metadata": {"name": "cluster.x-k8s.io"},
             "versions": [{"version": "v1beta2", "resources": [{"resource": "clusters"}]}],
         }]});
-        assert_eq!(
-            undiscovered(&discovery, &[manifest]),
-            ["clusters.v1beta1.cluster.x-k8s.io"]
-        );
+        assert_eq!(undiscovered(&discovery, &[manifest]), ["clusters.v1beta1.cluster.x-k8s.io"]);
     }
 
     #[test]

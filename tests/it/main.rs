@@ -5,5 +5,6 @@
 mod matrix;
 mod run;
 mod scenario;
+mod stack;
 mod support;
 mod tidy;

@@ -19,11 +19,7 @@ fn scenario(name: &str, switches: &[(String, Vec<String>)], rest: &str) -> Scena
     for (switch, values) in switches {
         writeln!(text, "    {switch}:").unwrap();
         for value in values {
-            writeln!(
-                text,
-                "      - {{name: \"{value}\", variables: {{{switch}: \"{value}\"}}}}"
-            )
-            .unwrap();
+            writeln!(text, "      - {{name: \"{value}\", variables: {{{switch}: \"{value}\"}}}}").unwrap();
         }
     }
     text.push_str(rest);
@@ -35,38 +31,24 @@ fn names(matrix: &Matrix) -> Vec<String> {
 }
 
 fn left_out(matrix: &Matrix) -> Vec<String> {
-    matrix
-        .left_out
-        .iter()
-        .map(|l| format!("{}: {}", l.combination.name(), l.reason))
-        .collect()
+    matrix.left_out.iter().map(|l| format!("{}: {}", l.combination.name(), l.reason)).collect()
 }
 
 fn own(pairs: &[(&str, &[&str])]) -> Vec<(String, Vec<String>)> {
-    pairs
-        .iter()
-        .map(|(s, v)| ((*s).to_owned(), v.iter().map(|v| (*v).to_owned()).collect()))
-        .collect()
+    pairs.iter().map(|(s, v)| ((*s).to_owned(), v.iter().map(|v| (*v).to_owned()).collect())).collect()
 }
 
 fn two() -> Vec<Scenario> {
     let first = "  exclude:\n    - {when: {lb: yawol, disk: large}, because: too large}\n";
     vec![
-        scenario(
-            "first",
-            &own(&[("lb", &["octavia", "yawol"]), ("disk", &["small", "large"])]),
-            first,
-        ),
+        scenario("first", &own(&[("lb", &["octavia", "yawol"]), ("disk", &["small", "large"])]), first),
         scenario("second", &own(&[("lb", &["octavia", "none"])]), ""),
     ]
 }
 
 fn wanted(pairs: &[(&str, &str)]) -> Selection {
     let pair = |(s, v): &(&str, &str)| (SwitchName::new(*s).unwrap(), ValueName::new(*v).unwrap());
-    Selection {
-        wanted: pairs.iter().map(pair).collect(),
-        ..Selection::default()
-    }
+    Selection { wanted: pairs.iter().map(pair).collect(), ..Selection::default() }
 }
 
 #[test]
@@ -74,13 +56,7 @@ fn the_product_is_in_the_order_of_the_files_and_the_last_switch_varies_fastest()
     let matrix = expand(&two()).unwrap();
     assert_eq!(
         names(&matrix),
-        [
-            "lb=octavia disk=small",
-            "lb=octavia disk=large",
-            "lb=yawol disk=small",
-            "lb=octavia",
-            "lb=none",
-        ]
+        ["lb=octavia disk=small", "lb=octavia disk=large", "lb=yawol disk=small", "lb=octavia", "lb=none",]
     );
     assert_eq!(left_out(&matrix), ["lb=yawol disk=large: excluded: too large"]);
 }
@@ -90,22 +66,13 @@ fn values_are_merged_into_one_patch() {
     let text = std::fs::read_to_string("fixtures/scenario/pass/openstack-big-switches.yaml").unwrap();
     let matrix = expand(&[read(&text).unwrap()]).unwrap();
     assert_eq!((matrix.combinations.len(), matrix.left_out.len()), (9, 3));
-    let last = matrix
-        .combinations
-        .iter()
-        .find(|c| c.name() == "kubernetes=1.28 controlPlanes=3 yawol=on")
-        .unwrap();
+    let last =
+        matrix.combinations.iter().find(|c| c.name() == "kubernetes=1.28 controlPlanes=3 yawol=on").unwrap();
     assert_eq!(last.patch.kubernetes.unwrap().to_string(), "1.28");
     assert_eq!(last.patch.control_planes, Some(3));
     assert_eq!(last.patch.workers, None);
-    assert_eq!(
-        last.patch.variables["yawol_flavor_id"],
-        "value-of-YAWOL_FLAVOR_ID"
-    );
-    assert_eq!(
-        last.checks.iter().map(|c| c.as_str()).collect::<Vec<_>>(),
-        ["load-balancer-yawol"]
-    );
+    assert_eq!(last.patch.variables["yawol_flavor_id"], "value-of-YAWOL_FLAVOR_ID");
+    assert_eq!(last.checks.iter().map(|c| c.as_str()).collect::<Vec<_>>(), ["load-balancer-yawol"]);
 }
 
 #[test]
@@ -130,10 +97,7 @@ fn covering_arrays_are_refused_at_their_line() {
 #[test]
 fn a_selection_keeps_what_is_wanted_and_lists_the_rest() {
     let matrix = select(expand(&two()).unwrap(), &wanted(&[("lb", "octavia")])).unwrap();
-    assert_eq!(
-        names(&matrix),
-        ["lb=octavia disk=small", "lb=octavia disk=large", "lb=octavia"]
-    );
+    assert_eq!(names(&matrix), ["lb=octavia disk=small", "lb=octavia disk=large", "lb=octavia"]);
     assert_eq!(
         left_out(&matrix),
         [
@@ -154,14 +118,7 @@ fn ids_may_be_shortened_as_long_as_they_tell_apart() {
     let all = expand(&two()).unwrap();
     let id = all.combinations[2].id.to_string();
     for only in [vec![id.clone()], vec![id[..5].to_owned(), id.clone()]] {
-        let matrix = select(
-            all.clone(),
-            &Selection {
-                only,
-                ..Selection::default()
-            },
-        )
-        .unwrap();
+        let matrix = select(all.clone(), &Selection { only, ..Selection::default() }).unwrap();
         assert_eq!(names(&matrix), ["lb=yawol disk=small"]);
         assert_eq!(matrix.left_out.len(), 5);
     }
@@ -171,20 +128,11 @@ fn ids_may_be_shortened_as_long_as_they_tell_apart() {
 fn what_does_not_exist_is_named() {
     let all = || expand(&two()).unwrap();
     let error = |selection: &Selection| select(all(), selection).unwrap_err().to_string();
-    let only = |id: &str| Selection {
-        only: vec![id.to_owned()],
-        ..Selection::default()
-    };
+    let only = |id: &str| Selection { only: vec![id.to_owned()], ..Selection::default() };
     let excluded = all().left_out[0].combination.id.to_string();
     let cases = [
-        (
-            wanted(&[("lbb", "octavia")]),
-            "no scenario has a switch `lbb`; did you mean `lb`?".to_owned(),
-        ),
-        (
-            wanted(&[("zone", "a")]),
-            "no scenario has a switch `zone`".to_owned(),
-        ),
+        (wanted(&[("lbb", "octavia")]), "no scenario has a switch `lbb`; did you mean `lb`?".to_owned()),
+        (wanted(&[("zone", "a")]), "no scenario has a switch `zone`".to_owned()),
         (
             wanted(&[("lb", "octavio")]),
             "the switch `lb` has no value `octavio`; did you mean `octavia`?".to_owned(),
@@ -193,14 +141,8 @@ fn what_does_not_exist_is_named() {
             only("zzzzzzzz"),
             "no combination has an id that starts with `zzzzzzzz`; `plan` prints the ids".to_owned(),
         ),
-        (
-            only(""),
-            "no combination has an id that starts with ``; `plan` prints the ids".to_owned(),
-        ),
-        (
-            only(&excluded),
-            format!("the combination {excluded} does not run: excluded: too large"),
-        ),
+        (only(""), "no combination has an id that starts with ``; `plan` prints the ids".to_owned()),
+        (only(&excluded), format!("the combination {excluded} does not run: excluded: too large")),
     ];
     for (selection, expected) in cases {
         assert_eq!(error(&selection), expected);
@@ -209,28 +151,13 @@ fn what_does_not_exist_is_named() {
 
 #[test]
 fn an_id_that_fits_several_is_refused() {
-    let switches: Vec<(String, Vec<String>)> = ["a", "b"]
-        .map(|s| (s.to_owned(), (0..10).map(|i| format!("v{i}")).collect()))
-        .into();
+    let switches: Vec<(String, Vec<String>)> =
+        ["a", "b"].map(|s| (s.to_owned(), (0..10).map(|i| format!("v{i}")).collect())).into();
     let all = expand(&[scenario("s", &switches, "")]).unwrap();
     // 100 ids over 32 first characters: some share one.
-    let first: Vec<String> = all
-        .combinations
-        .iter()
-        .map(|c| c.id.as_str()[..1].to_owned())
-        .collect();
-    let twice = first
-        .iter()
-        .find(|c| first.iter().filter(|d| d == c).count() > 1)
-        .unwrap();
-    let error = select(
-        all,
-        &Selection {
-            only: vec![twice.clone()],
-            ..Selection::default()
-        },
-    )
-    .unwrap_err();
+    let first: Vec<String> = all.combinations.iter().map(|c| c.id.as_str()[..1].to_owned()).collect();
+    let twice = first.iter().find(|c| first.iter().filter(|d| d == c).count() > 1).unwrap();
+    let error = select(all, &Selection { only: vec![twice.clone()], ..Selection::default() }).unwrap_err();
     assert!(matches!(error, SelectError::Ambiguous { .. }), "{error}");
 }
 
@@ -238,17 +165,7 @@ fn an_id_that_fits_several_is_refused() {
 fn a_shard_is_one_part_of_several() {
     assert_eq!("2/4".parse::<Shard>().unwrap().parts(), (2, 4));
     assert_eq!("2/4".parse::<Shard>().unwrap().to_string(), "2/4");
-    for bad in [
-        "",
-        "2",
-        "0/4",
-        "5/4",
-        "-1/4",
-        "1/0",
-        "a/b",
-        "1/2/3",
-        "99999999999/4",
-    ] {
+    for bad in ["", "2", "0/4", "5/4", "-1/4", "1/0", "a/b", "1/2/3", "99999999999/4"] {
         let error = bad.parse::<Shard>().unwrap_err().to_string();
         assert!(error.contains("write `2/4`"), "{error}");
     }
@@ -258,24 +175,14 @@ fn a_shard_is_one_part_of_several() {
 fn switches() -> impl Strategy<Value = Vec<(String, Vec<String>)>> {
     prop::collection::vec(1_usize..=4, 1..=4).prop_map(|sizes| {
         let values = |n: usize| (0..n).map(|v| format!("v{v}")).collect();
-        sizes
-            .into_iter()
-            .enumerate()
-            .map(|(i, n)| (format!("s{i}"), values(n)))
-            .collect()
+        sizes.into_iter().enumerate().map(|(i, n)| (format!("s{i}"), values(n))).collect()
     })
 }
 
 fn ids(matrix: &Matrix) -> BTreeMap<Vec<(String, String)>, String> {
-    let all = matrix
-        .combinations
-        .iter()
-        .chain(matrix.left_out.iter().map(|l| &l.combination));
+    let all = matrix.combinations.iter().chain(matrix.left_out.iter().map(|l| &l.combination));
     let key = |values: &stack_e2e::types::SwitchValues| {
-        let mut key: Vec<_> = values
-            .iter()
-            .map(|(s, v)| (s.to_string(), v.to_string()))
-            .collect();
+        let mut key: Vec<_> = values.iter().map(|(s, v)| (s.to_string(), v.to_string())).collect();
         key.sort();
         key
     };

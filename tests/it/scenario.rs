@@ -18,11 +18,7 @@ const CHECKS: &[(&str, &str)] = &[
 
 pub fn known() -> Known<'static> {
     let environment = ["YAWOL_FLAVOR_ID", "YAWOL_IMAGE_ID"].map(|n| (n.to_owned(), format!("value-of-{n}")));
-    Known {
-        checks: CHECKS,
-        environment: environment.into(),
-        root: None,
-    }
+    Known { checks: CHECKS, environment: environment.into(), root: None }
 }
 
 pub fn read(text: &str) -> Result<Scenario, Problems> {
@@ -31,10 +27,7 @@ pub fn read(text: &str) -> Result<Scenario, Problems> {
 
 fn cases(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new("fixtures/scenario").join(folder);
-    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .collect();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     files.retain(|f| f.extension().is_some_and(|e| e == "yaml"));
     files.sort();
     files
@@ -48,14 +41,10 @@ fn expect_file(file: &Path, actual: &str) -> Result<(), String> {
     }
     match std::fs::read_to_string(file) {
         Ok(expected) if expected == actual => Ok(()),
-        Ok(expected) => Err(format!(
-            "{} differs\n--- expected\n{expected}\n--- actual\n{actual}",
-            file.display()
-        )),
-        Err(error) => Err(format!(
-            "{}: {error}; UPDATE_SNAPSHOTS=1 writes it",
-            file.display()
-        )),
+        Ok(expected) => {
+            Err(format!("{} differs\n--- expected\n{expected}\n--- actual\n{actual}", file.display()))
+        }
+        Err(error) => Err(format!("{}: {error}; UPDATE_SNAPSHOTS=1 writes it", file.display())),
     }
 }
 
@@ -67,11 +56,7 @@ fn all_match(results: Vec<Result<(), String>>) {
 #[test]
 fn every_malformed_file_has_its_screen() {
     let files = cases("fail");
-    assert!(
-        files.len() >= 40,
-        "there are only {} malformed files",
-        files.len()
-    );
+    assert!(files.len() >= 40, "there are only {} malformed files", files.len());
     let results = files.iter().map(|file| {
         let bytes = std::fs::read(file).unwrap();
         let problems = match parse_bytes(&bytes, Path::new(file.file_name().unwrap()), &known()) {

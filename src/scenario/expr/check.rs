@@ -98,11 +98,7 @@ impl<'a> Checker<'a> {
             }
             SyntaxKind::Number(_) | SyntaxKind::Text(_) | SyntaxKind::Call(..) => {
                 let message = "this is not true or false";
-                self.problem(
-                    syntax.at,
-                    message,
-                    "compare it with a switch, e.g. `yawol == \"on\"`",
-                );
+                self.problem(syntax.at, message, "compare it with a switch, e.g. `yawol == \"on\"`");
                 None
             }
         }
@@ -114,13 +110,7 @@ impl<'a> Checker<'a> {
     }
 
     fn side(&mut self, syntax: &Syntax) -> Option<Side<'a>> {
-        let literal = |value| {
-            Some(Side {
-                at: syntax.at,
-                axis: None,
-                value,
-            })
-        };
+        let literal = |value| Some(Side { at: syntax.at, axis: None, value });
         match &syntax.kind {
             SyntaxKind::Number(number) => literal(Literal::Number(*number)),
             SyntaxKind::Text(text) => literal(Literal::Text(text.clone())),
@@ -147,19 +137,13 @@ impl<'a> Checker<'a> {
                 AxisKind::Number => Literal::Number(0),
                 AxisKind::Minor | AxisKind::Name => Literal::Text(String::new()),
             };
-            return Some(Side {
-                at,
-                axis: Some(axis),
-                value,
-            });
+            return Some(Side { at, axis: Some(axis), value });
         }
         if self.unreadable.contains(&name) {
             self.unknown = true;
             return None;
         }
-        let is_value = axes
-            .iter()
-            .find(|axis| axis.values.iter().any(|v| v.as_str() == name));
+        let is_value = axes.iter().find(|axis| axis.values.iter().any(|v| v.as_str() == name));
         let hint = match is_value {
             Some(axis) => format!("`{name}` is a value of `{}`: write \"{name}\"", axis.name),
             None => name_hint(name, axes.iter().map(|axis| axis.name.as_str())),
@@ -172,11 +156,9 @@ impl<'a> Checker<'a> {
         let side = self.side(argument)?;
         match (function, &side.value, side.axis.map(|axis| axis.kind)) {
             (Function::Int, Literal::Number(_), _) => Some(Side { at, ..side }),
-            (Function::Semver, Literal::Text(_), Some(AxisKind::Minor)) => Some(Side {
-                at,
-                value: Literal::Version(None),
-                ..side
-            }),
+            (Function::Semver, Literal::Text(_), Some(AxisKind::Minor)) => {
+                Some(Side { at, value: Literal::Version(None), ..side })
+            }
             (Function::Semver, Literal::Text(text), None) => {
                 let version = minor(text);
                 if version.is_none() {
@@ -184,11 +166,7 @@ impl<'a> Checker<'a> {
                     self.problem(side.at, message, "write e.g. `semver(\"1.34\")`");
                     return None;
                 }
-                Some(Side {
-                    at,
-                    axis: None,
-                    value: Literal::Version(version),
-                })
+                Some(Side { at, axis: None, value: Literal::Version(version) })
             }
             (Function::Int, ..) => {
                 self.problem(
@@ -214,20 +192,13 @@ impl<'a> Checker<'a> {
         right: &Side<'a>,
     ) -> Option<Clause> {
         if left.value.kind() != right.value.kind() {
-            let (literal, switch) = if left.axis.is_none() {
-                (left, right)
-            } else {
-                (right, left)
-            };
+            let (literal, switch) = if left.axis.is_none() { (left, right) } else { (right, left) };
             let shown = |side: &Side<'_>| match side.axis {
                 Some(axis) => format!("`{}`, {},", axis.name, side.value.kind()),
                 None => side.value.kind().to_owned(),
             };
-            let message = format!(
-                "{} is compared with {}",
-                shown(literal),
-                shown(switch).trim_end_matches(',')
-            );
+            let message =
+                format!("{} is compared with {}", shown(literal), shown(switch).trim_end_matches(','));
             let hint = match (&literal.value, &switch.value) {
                 _ if literal.axis.is_some() => "compare values of one type".to_owned(),
                 (Literal::Text(text), Literal::Number(_)) if text.parse::<i64>().is_ok() => {
@@ -242,10 +213,7 @@ impl<'a> Checker<'a> {
             return None;
         }
         if operator.is_order() && matches!(left.value, Literal::Text(_)) {
-            let minors = [left, right]
-                .iter()
-                .filter_map(|s| s.axis)
-                .any(|axis| axis.kind == AxisKind::Minor);
+            let minors = [left, right].iter().filter_map(|s| s.axis).any(|axis| axis.kind == AxisKind::Minor);
             let hint = if minors {
                 "versions are ordered by `semver(kubernetes) < semver(\"1.34\")`"
             } else {
@@ -256,20 +224,13 @@ impl<'a> Checker<'a> {
         }
         match (left.axis, right.axis) {
             (None, None) => {
-                self.problem(
-                    at,
-                    "no switch is compared here",
-                    "it always has the same outcome; remove it",
-                );
+                self.problem(at, "no switch is compared here", "it always has the same outcome; remove it");
                 None
             }
             (Some(axis), None) => self.against(axis, &left.value, operator, right, false),
             (None, Some(axis)) => self.against(axis, &right.value, operator, left, true),
             (Some(a), Some(b)) => {
-                let pairs = a
-                    .values
-                    .iter()
-                    .flat_map(|x| b.values.iter().map(move |y| (*x, *y)));
+                let pairs = a.values.iter().flat_map(|x| b.values.iter().map(move |y| (*x, *y)));
                 let holds = |(x, y): &(&ValueName, &ValueName)| {
                     operator.holds(Literal::of(x, &left.value).cmp(&Literal::of(y, &right.value)))
                 };

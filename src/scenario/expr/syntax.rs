@@ -78,17 +78,11 @@ enum Token {
 pub(super) fn parse(text: &str) -> Result<Syntax, ExprProblem> {
     let tokens = tokens(text)?;
     let end = text.trim_end().chars().count();
-    let mut parser = Parser {
-        tokens: &tokens,
-        next: 0,
-        end,
-        depth: 0,
-    };
+    let mut parser = Parser { tokens: &tokens, next: 0, end, depth: 0 };
     if tokens.is_empty() {
-        return Err(parser.problem(
-            "the expression is empty",
-            "write e.g. `yawol == \"on\" && controlPlanes > 1`",
-        ));
+        return Err(
+            parser.problem("the expression is empty", "write e.g. `yawol == \"on\" && controlPlanes > 1`")
+        );
     }
     let syntax = parser.any()?;
     if parser.next < tokens.len() {
@@ -106,13 +100,7 @@ fn tokens(text: &str) -> Result<Vec<(Token, Place)>, ExprProblem> {
         let next = chars.get(i + 1).copied();
         let place = |end: usize| Place { start, end };
         let mut one = |token: Token, length: usize| {
-            tokens.push((
-                token,
-                Place {
-                    start,
-                    end: start + length,
-                },
-            ));
+            tokens.push((token, Place { start, end: start + length }));
             length
         };
         i += match (c, next) {
@@ -133,11 +121,7 @@ fn tokens(text: &str) -> Result<Vec<(Token, Place)>, ExprProblem> {
             ('!', _) => one(Token::Not, 1),
             ('&' | '|' | '=', _) => {
                 let message = format!("{} is no operator", quote(&c.to_string()));
-                return Err(ExprProblem::new(
-                    place(i + 1),
-                    message,
-                    format!("did you mean `{c}{c}`?"),
-                ));
+                return Err(ExprProblem::new(place(i + 1), message, format!("did you mean `{c}{c}`?")));
             }
             ('"' | '\'', _) => {
                 let inside: String = chars[i + 1..].iter().take_while(|x| **x != c).collect();
@@ -160,10 +144,8 @@ fn tokens(text: &str) -> Result<Vec<(Token, Place)>, ExprProblem> {
                 one(Token::Text(inside), length + 2)
             }
             _ if c.is_ascii_digit() || (c == '-' && next.is_some_and(|n| n.is_ascii_digit())) => {
-                let tail = chars[i + 1..]
-                    .iter()
-                    .take_while(|x| x.is_ascii_alphanumeric() || **x == '.')
-                    .count();
+                let tail =
+                    chars[i + 1..].iter().take_while(|x| x.is_ascii_alphanumeric() || **x == '.').count();
                 let shown: String = chars[i..=i + tail].iter().collect();
                 let Ok(number) = shown.parse() else {
                     let message = format!("{} is not a whole number", quote(&shown));
@@ -175,10 +157,8 @@ fn tokens(text: &str) -> Result<Vec<(Token, Place)>, ExprProblem> {
                 one(Token::Number(number), tail + 1)
             }
             _ if c.is_ascii_alphabetic() || c == '_' => {
-                let name: String = chars[i..]
-                    .iter()
-                    .take_while(|x| x.is_ascii_alphanumeric() || **x == '_')
-                    .collect();
+                let name: String =
+                    chars[i..].iter().take_while(|x| x.is_ascii_alphanumeric() || **x == '_').collect();
                 let length = name.chars().count();
                 one(Token::Name(name), length)
             }
@@ -201,10 +181,7 @@ struct Parser<'t> {
 
 impl Parser<'_> {
     fn place(&self) -> Place {
-        let end = Place {
-            start: self.end,
-            end: self.end + 1,
-        };
+        let end = Place { start: self.end, end: self.end + 1 };
         self.tokens.get(self.next).map_or(end, |(_, place)| *place)
     }
 
@@ -270,10 +247,7 @@ impl Parser<'_> {
             at.end = part.at.end;
             parts.push(part);
         }
-        Ok(Syntax {
-            at,
-            kind: kind(parts),
-        })
+        Ok(Syntax { at, kind: kind(parts) })
     }
 
     fn relation(&mut self) -> Result<Syntax, ExprProblem> {
@@ -284,14 +258,8 @@ impl Parser<'_> {
                 let operator = *operator;
                 self.next += 1;
                 let right = self.unary()?;
-                let at = Place {
-                    start,
-                    end: right.at.end,
-                };
-                Syntax {
-                    at,
-                    kind: SyntaxKind::Compare(Box::new(left), operator, Box::new(right)),
-                }
+                let at = Place { start, end: right.at.end };
+                Syntax { at, kind: SyntaxKind::Compare(Box::new(left), operator, Box::new(right)) }
             }
             Some(Token::Name(word)) if word == "in" => {
                 self.next += 1;
@@ -307,15 +275,11 @@ impl Parser<'_> {
                 }
                 let end = self.place().end;
                 if !self.eat(&Token::CloseList) {
-                    return Err(self.problem(
-                        "the list does not end",
-                        "separate values by `,` and close it with `]`",
-                    ));
+                    return Err(
+                        self.problem("the list does not end", "separate values by `,` and close it with `]`")
+                    );
                 }
-                Syntax {
-                    at: Place { start, end },
-                    kind: SyntaxKind::In(Box::new(left), items),
-                }
+                Syntax { at: Place { start, end }, kind: SyntaxKind::In(Box::new(left), items) }
             }
             _ => return Ok(left),
         };
@@ -346,14 +310,8 @@ impl Parser<'_> {
             Token::Not => {
                 self.next += 1;
                 let inner = self.unary()?;
-                let at = Place {
-                    start: at.start,
-                    end: inner.at.end,
-                };
-                return Ok(Syntax {
-                    at,
-                    kind: SyntaxKind::Not(Box::new(inner)),
-                });
+                let at = Place { start: at.start, end: inner.at.end };
+                return Ok(Syntax { at, kind: SyntaxKind::Not(Box::new(inner)) });
             }
             Token::Open => {
                 self.next += 1;
@@ -362,10 +320,7 @@ impl Parser<'_> {
                 if !self.eat(&Token::Close) {
                     return Err(self.problem("a bracket is not closed", "add `)`"));
                 }
-                return Ok(Syntax {
-                    at: Place { start: at.start, end },
-                    kind: inner.kind,
-                });
+                return Ok(Syntax { at: Place { start: at.start, end }, kind: inner.kind });
             }
             Token::Text(text) => SyntaxKind::Text(text),
             Token::Number(number) => SyntaxKind::Number(number),
@@ -395,10 +350,7 @@ impl Parser<'_> {
     }
 
     fn name(&self, name: String, at: Place) -> Result<Syntax, ExprProblem> {
-        Ok(Syntax {
-            at,
-            kind: SyntaxKind::Name(name),
-        })
+        Ok(Syntax { at, kind: SyntaxKind::Name(name) })
     }
 
     fn call(&mut self, name: &str, at: Place) -> Result<Syntax, ExprProblem> {
