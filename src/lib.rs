@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! scenario files -> scenario -> matrix -> plan -> run -> events -> results -> report (terminal, JUnit, JSON)
-//!                                                  |-> provider, check, lifecycle, collect -> cluster (kube)
+//!                                                  |-> provider, check, collect -> cluster (kube)
 //! ```
 //!
 //! The modules below stand in the order of the pipeline, lowest layer first; a module uses lower layers only,
@@ -28,7 +28,6 @@ pub mod report;
 // L4
 pub mod check;
 pub mod collect;
-pub mod lifecycle;
 pub mod provider;
 pub mod testbed;
 

@@ -1,1 +1,18 @@
-//! (cluster)
+//! The Kubernetes world of a run: calls to the API server with limits, what is observed of every cluster, pure
+//! conditions over it, and the one driver of waits.
+
+mod api;
+pub mod condition;
+mod kind;
+mod observe;
+mod view;
+mod wait;
+mod workload;
+
+pub use api::{Api, ApiError, Listing};
+pub use kind::Kind;
+pub use observe::{Observer, ViewReceiver};
+pub use view::{ClusterView, Cond, ObjectExt};
+pub use wait::{Progress, WaitError, Why, wait};
+pub(crate) use workload::secret_value;
+pub use workload::{Node, Workload, WorkloadError};

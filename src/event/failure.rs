@@ -25,13 +25,7 @@ impl Failure {
     /// A failure with its one line.
     #[must_use]
     pub fn new(class: FailureClass, summary: impl Into<String>) -> Self {
-        Self {
-            class,
-            summary: summary.into(),
-            object: None,
-            detail: String::new(),
-            hint: None,
-        }
+        Self { class, summary: summary.into(), object: None, detail: String::new(), hint: None }
     }
 
     /// Names the object at the root.

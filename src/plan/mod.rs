@@ -3,7 +3,7 @@
 use crate::event::{LeftOutInfo, UnitInfo};
 use crate::scenario::{Change, Timeouts};
 use crate::types::{
-    CaseId, CheckName, ClusterName, CombinationId, KubernetesVersion, Namespace, ProviderKind, RunId,
+    CaseId, CheckName, ClusterName, CombinationId, Namespace, Owner, ProviderKind, Release, RunId, Target,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,8 @@ pub struct Plan {
     pub made: Timestamp,
     /// After this moment `sweep` may take what the run left.
     pub expires: Timestamp,
+    /// Which process on which boot of which machine carries it out; `sweep` asks whether that one still lives.
+    pub owner: Owner,
     /// Where the clusters come from; one provider for all scenarios of a command.
     pub provider: ProviderKind,
     /// The namespace of all objects of the run in the management cluster.
@@ -73,17 +75,6 @@ pub struct PlannedRun {
     pub expected: BTreeMap<CheckName, String>,
 }
 
-/// A release of a Cluster Stack for one minor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Release {
-    /// The ClusterClass: `<provider>-<stack>-1-NN-<version>`.
-    pub class: String,
-    /// The version of the nodes.
-    pub kubernetes: KubernetesVersion,
-    /// Names of the worker classes of the ClusterClass; the first one is used for the workers.
-    pub worker_class: String,
-}
-
 /// One step of a unit between provision and tear-down.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Step {
@@ -107,26 +98,11 @@ pub enum StepAction {
     Skip(String),
 }
 
-/// The wanted state of a cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Target {
-    /// Release, and with it the version.
-    pub release: Release,
-    /// Control plane Machines.
-    pub control_planes: u32,
-    /// Worker Machines.
-    pub workers: u32,
-}
-
 impl PlannedRun {
     /// The wanted state right after provisioning.
     #[must_use]
     pub fn first_target(&self) -> Target {
-        Target {
-            release: self.release.clone(),
-            control_planes: self.control_planes,
-            workers: self.workers,
-        }
+        Target { release: self.release.clone(), control_planes: self.control_planes, workers: self.workers }
     }
 
     /// The unit as the reports know it.

@@ -37,11 +37,8 @@ pub fn junit(report: &RunReport) -> Vec<u8> {
 }
 
 fn unwritable(error: &SerializeError) -> Vec<u8> {
-    let message: String = error
-        .to_string()
-        .chars()
-        .filter(|c| c.is_ascii_alphanumeric() || *c == ' ')
-        .collect();
+    let message: String =
+        error.to_string().chars().filter(|c| c.is_ascii_alphanumeric() || *c == ' ').collect();
     format!(
         "<testsuites><testsuite name=\"run\" tests=\"1\" failures=\"0\" errors=\"1\"><testcase name=\"report\">\
          <error type=\"harness\" message=\"{message}\"/></testcase></testsuite></testsuites>\n"
@@ -107,11 +104,7 @@ impl Writer {
     fn unit(&self, unit: &UnitReport, report: &RunReport) -> TestSuite {
         let started = unit.started.unwrap_or(report.started);
         let ended = unit.finished.or(unit.started.map(|_| report.finished));
-        let mut suite = self.suite(
-            &suite_name(unit),
-            started,
-            between(started, ended.unwrap_or(started)),
-        );
+        let mut suite = self.suite(&suite_name(unit), started, between(started, ended.unwrap_or(started)));
         let properties = unit.info.properties.iter();
         suite.add_properties(
             properties.map(|(key, value)| (one_line(key, MAX_MESSAGE), one_line(value, MAX_MESSAGE))),
@@ -127,11 +120,7 @@ impl Writer {
     }
 
     fn case(&self, case: &CaseReport, unit: &UnitReport) -> TestCase {
-        let (phase, name) = case
-            .case
-            .0
-            .split_once('/')
-            .unwrap_or((&case.case.0, &case.case.0));
+        let (phase, name) = case.case.0.split_once('/').unwrap_or((&case.case.0, &case.case.0));
         let mut test = TestCase::new(one_line(name, MAX_MESSAGE), self.status(case));
         test.set_classname(class_name(&unit.info.stack, &unit.info.scenario, phase));
         let time = case.attempts.iter().map(|a| between(a.started, a.finished));
@@ -158,13 +147,7 @@ impl Writer {
                 status.set_message(one_line(reason, MAX_MESSAGE));
                 status
             }
-            (
-                Outcome::Failed {
-                    failure,
-                    expected: Some(reason),
-                },
-                Verdict::Skipped,
-            ) => {
+            (Outcome::Failed { failure, expected: Some(reason) }, Verdict::Skipped) => {
                 let mut status = TestCaseStatus::skipped();
                 status.set_type("expected-failure");
                 let message = format!("expected failure: {reason} ({})", failure.summary);
@@ -185,15 +168,11 @@ impl Writer {
     fn never_ran(&self, case: &CaseReport) -> TestCaseStatus {
         let (mut status, class) = match case.verdict {
             Verdict::Skipped => (TestCaseStatus::skipped(), None),
-            Verdict::Failed => (
-                TestCaseStatus::non_success(NonSuccessKind::Failure),
-                Some("never-ran"),
-            ),
+            Verdict::Failed => (TestCaseStatus::non_success(NonSuccessKind::Failure), Some("never-ran")),
             // Passed and flaky cannot be without an attempt; if they ever are, nothing is known.
-            Verdict::Errored | Verdict::Passed | Verdict::Flaky => (
-                TestCaseStatus::non_success(NonSuccessKind::Error),
-                Some("never-ran"),
-            ),
+            Verdict::Errored | Verdict::Passed | Verdict::Flaky => {
+                (TestCaseStatus::non_success(NonSuccessKind::Error), Some("never-ran"))
+            }
         };
         if let Some(class) = class {
             status.set_type(class);
@@ -218,10 +197,7 @@ impl Writer {
     }
 
     fn other_failures(&self, case: &CaseReport, deciding: &AttemptReport) -> Vec<TestRerun> {
-        let others = case
-            .attempts
-            .iter()
-            .filter(|attempt| !std::ptr::eq(*attempt, deciding));
+        let others = case.attempts.iter().filter(|attempt| !std::ptr::eq(*attempt, deciding));
         others
             .filter_map(|attempt| match &attempt.outcome {
                 Outcome::Failed { failure, .. } => Some(self.rerun(failure)),
@@ -289,10 +265,7 @@ impl Writer {
                     | CancelReason::Abort),
                 ),
                 _,
-            ) => errored(
-                FailureClass::Cancelled,
-                &format!("stopped early: {}", reason.as_str()),
-            ),
+            ) => errored(FailureClass::Cancelled, &format!("stopped early: {}", reason.as_str())),
             (None, true) => TestCaseStatus::success(),
             (None, false) => errored(
                 FailureClass::Cancelled,
@@ -392,9 +365,8 @@ fn case_output(case: &CaseReport) -> String {
             Outcome::Failed { .. } | Outcome::Skipped { .. } if case.attempts.len() == 1 => continue,
             Outcome::Passed { note } => format!("attempt {}: passed {note}", number + 1),
             Outcome::Failed { failure, expected } => {
-                let known = expected
-                    .as_ref()
-                    .map_or(String::new(), |reason| format!(" (expected: {reason})"));
+                let known =
+                    expected.as_ref().map_or(String::new(), |reason| format!(" (expected: {reason})"));
                 format!("attempt {}: {}{known}", number + 1, failure.summary)
             }
             Outcome::Skipped { reason } => format!("attempt {}: skipped: {reason}", number + 1),

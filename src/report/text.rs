@@ -32,10 +32,7 @@ fn skip_escape(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) {
     }
     let mut ahead = chars.clone();
     ahead.next();
-    while ahead
-        .peek()
-        .is_some_and(|c| matches!(c, '0'..='9' | ';' | ':' | '?'))
-    {
+    while ahead.peek().is_some_and(|c| matches!(c, '0'..='9' | ';' | ':' | '?')) {
         ahead.next();
     }
     if ahead.next().is_some_and(|c| ('@'..='~').contains(&c)) {
@@ -115,11 +112,7 @@ pub(crate) fn head_and_tail(text: &str, max: usize) -> Cow<'_, str> {
         tail += start + 1;
     }
     let left_out = tail - head;
-    Cow::Owned(format!(
-        "{}[… {left_out} bytes left out …]\n{}",
-        &text[..head],
-        &text[tail..]
-    ))
+    Cow::Owned(format!("{}[… {left_out} bytes left out …]\n{}", &text[..head], &text[tail..]))
 }
 
 #[cfg(test)]
@@ -147,20 +140,14 @@ mod tests {
         assert_eq!(one_line("a \n b\u{1b}[0m\tc", 80), "a b c");
         assert_eq!(one_line("abcdef", 4), "abc…");
         assert_eq!(head_and_tail("abc", 3), "abc");
-        assert_eq!(
-            head_and_tail("1\n2\n3\n4\n5\n6\n", 8),
-            "1\n2\n[… 6 bytes left out …]\n6\n"
-        );
+        assert_eq!(head_and_tail("1\n2\n3\n4\n5\n6\n", 8), "1\n2\n[… 6 bytes left out …]\n6\n");
     }
 
     #[test]
     fn long_texts_are_wrapped_and_none_is_lost() {
         assert_eq!(wrap("", 10), [""]);
         assert_eq!(wrap("one two three four", 9), ["one two", "three", "four"]);
-        assert_eq!(
-            wrap("a-word-that-is-too-long b", 9),
-            ["a-word-that-is-too-long", "b"]
-        );
+        assert_eq!(wrap("a-word-that-is-too-long b", 9), ["a-word-that-is-too-long", "b"]);
     }
 
     proptest! {

@@ -12,10 +12,7 @@ use std::path::Path;
 /// What the file system says; the message names the file.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let named = |error: io::Error| {
-        io::Error::new(
-            error.kind(),
-            format!("could not write `{}`: {error}", path.display()),
-        )
+        io::Error::new(error.kind(), format!("could not write `{}`: {error}", path.display()))
     };
     let directory = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -47,11 +44,7 @@ mod tests {
         write_atomically(&path, b"old").unwrap();
         write_atomically(&path, b"new").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
-        assert_eq!(
-            std::fs::read_dir(dir.path()).unwrap().count(),
-            1,
-            "no temporary file stays"
-        );
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "no temporary file stays");
     }
 
     #[test]

@@ -57,10 +57,7 @@ impl Folder {
         let report = self.report.as_mut().ok_or(FoldError::NoStart)?;
         let unit = match &event.unit {
             Some(id) => {
-                let index = *self
-                    .index
-                    .get(id)
-                    .ok_or_else(|| FoldError::UnknownUnit(id.clone()))?;
+                let index = *self.index.get(id).ok_or_else(|| FoldError::UnknownUnit(id.clone()))?;
                 Some(&mut report.units[index])
             }
             None => None,
@@ -83,17 +80,9 @@ impl Folder {
                 unit.finished = None;
                 unit.clean = nothing_known("unit");
             }
-            EventKind::CaseFinished {
-                case,
-                attempt: _,
-                started,
-                outcome,
-            } => {
-                let attempt = AttemptReport {
-                    started: *started,
-                    finished: event.at,
-                    outcome: outcome.clone(),
-                };
+            EventKind::CaseFinished { case, attempt: _, started, outcome } => {
+                let attempt =
+                    AttemptReport { started: *started, finished: event.at, outcome: outcome.clone() };
                 let unit = unit.ok_or(FoldError::NoUnit("case-finished"))?;
                 match unit.cases.iter_mut().find(|known| known.case == *case) {
                     Some(known) => known.attempts.push(attempt),
@@ -135,13 +124,7 @@ impl Folder {
     }
 
     fn start(&mut self, event: &Event) -> Result<(), FoldError> {
-        let EventKind::RunStarted {
-            run,
-            units,
-            left_out,
-            harness,
-        } = &event.kind
-        else {
+        let EventKind::RunStarted { run, units, left_out, harness } = &event.kind else {
             return Err(FoldError::NoStart);
         };
         if self.report.is_some() {
@@ -153,11 +136,7 @@ impl Folder {
             missing: None,
             verdict: Verdict::Errored,
         };
-        self.index = units
-            .iter()
-            .enumerate()
-            .map(|(index, unit)| (unit.id.clone(), index))
-            .collect();
+        self.index = units.iter().enumerate().map(|(index, unit)| (unit.id.clone(), index)).collect();
         self.report = Some(RunReport {
             run: run.clone(),
             harness: harness.clone(),
@@ -226,17 +205,11 @@ impl Folder {
 }
 
 fn nothing_known(of: &str) -> Cleanliness {
-    Cleanliness::Unknown {
-        why: format!("the end of the {of} was not reached"),
-    }
+    Cleanliness::Unknown { why: format!("the end of the {of} was not reached") }
 }
 
 fn why_missing(started: bool, finished: bool, complete: bool, stopped: Option<CancelReason>) -> String {
-    let what = if started && !finished {
-        "has no outcome"
-    } else {
-        "never ran"
-    };
+    let what = if started && !finished { "has no outcome" } else { "never ran" };
     let why = match (stopped, complete) {
         (Some(reason), _) => reason.as_str(),
         (None, _) if finished => "the unit ended before it",
@@ -289,31 +262,11 @@ mod tests {
             ("terminal", failed(Class::Terminal).clean(), Failed, 1),
             ("timed out", failed(Class::TimedOut).clean(), Failed, 1),
             ("refused", failed(Class::Refused).clean(), Failed, 1),
-            (
-                "infrastructure",
-                failed(Class::Infrastructure).clean(),
-                Errored,
-                3,
-            ),
+            ("infrastructure", failed(Class::Infrastructure).clean(), Errored, 3),
             ("own defect", failed(Class::Harness).clean(), Errored, 3),
-            (
-                "leak beats a failure",
-                failed(Class::CheckFailed).left(&["Machine/x"]),
-                Errored,
-                4,
-            ),
-            (
-                "leak beats infrastructure",
-                failed(Class::Infrastructure).left(&["Machine/x"]),
-                Errored,
-                4,
-            ),
-            (
-                "unknown beats a pass",
-                all(script()).clean_unknown("no answer"),
-                Errored,
-                4,
-            ),
+            ("leak beats a failure", failed(Class::CheckFailed).left(&["Machine/x"]), Errored, 4),
+            ("leak beats infrastructure", failed(Class::Infrastructure).left(&["Machine/x"]), Errored, 4),
+            ("unknown beats a pass", all(script()).clean_unknown("no answer"), Errored, 4),
             ("killed before its last word", all(script()), Errored, 4),
             ("killed at once", script(), Errored, 4),
             (
@@ -322,18 +275,10 @@ mod tests {
                 Errored,
                 3,
             ),
-            (
-                "the unit never said its last word",
-                script().passes("a", CASES).clean(),
-                Errored,
-                3,
-            ),
+            ("the unit never said its last word", script().passes("a", CASES).clean(), Errored, 3),
             (
                 "the unit left something that the run cleaned up",
-                script()
-                    .passes("a", CASES)
-                    .unit_ends("a", left(&["Machine/x"]))
-                    .clean(),
+                script().passes("a", CASES).unit_ends("a", left(&["Machine/x"])).clean(),
                 Errored,
                 3,
             ),
@@ -352,19 +297,13 @@ mod tests {
             ),
             (
                 "a skip on the retry does not hide the failure",
-                failed(Class::CheckFailed)
-                    .skips("a", "check/nodes", "n/a")
-                    .clean(),
+                failed(Class::CheckFailed).skips("a", "check/nodes", "n/a").clean(),
                 Failed,
                 1,
             ),
             (
                 "all skipped",
-                CASES
-                    .iter()
-                    .fold(script(), |s, c| s.skips("a", c, "n/a"))
-                    .unit_clean("a")
-                    .clean(),
+                CASES.iter().fold(script(), |s, c| s.skips("a", c, "n/a")).unit_clean("a").clean(),
                 Skipped,
                 0,
             ),
@@ -382,17 +321,13 @@ mod tests {
             ),
             (
                 "terminated",
-                script()
-                    .cancelled(CancelReason::Terminate)
-                    .clean_unknown("handed over"),
+                script().cancelled(CancelReason::Terminate).clean_unknown("handed over"),
                 Errored,
                 143,
             ),
             (
                 "aborted",
-                script()
-                    .cancelled(CancelReason::Interrupt)
-                    .cancelled(CancelReason::Abort),
+                script().cancelled(CancelReason::Interrupt).cancelled(CancelReason::Abort),
                 Errored,
                 130,
             ),
@@ -402,20 +337,8 @@ mod tests {
                 Errored,
                 3,
             ),
-            (
-                "deadline, leaked",
-                script().cancelled(CancelReason::Deadline).left(&["A/b"]),
-                Errored,
-                4,
-            ),
-            (
-                "kept",
-                failed(Class::CheckFailed)
-                    .unit_ends("a", Cleanliness::Kept)
-                    .kept(),
-                Failed,
-                1,
-            ),
+            ("deadline, leaked", script().cancelled(CancelReason::Deadline).left(&["A/b"]), Errored, 4),
+            ("kept", failed(Class::CheckFailed).unit_ends("a", Cleanliness::Kept).kept(), Failed, 1),
             (
                 "kept without a reason is never 0",
                 all(script()).unit_ends("a", Cleanliness::Kept).clean(),
@@ -425,38 +348,24 @@ mod tests {
             ("nothing selected", Script::new().clean(), Skipped, 6),
             (
                 "the product breaks the preparation",
-                Script::new()
-                    .unit("a", CASES)
-                    .prepare_fails(Class::Refused, "no such variable")
-                    .clean(),
+                Script::new().unit("a", CASES).prepare_fails(Class::Refused, "no such variable").clean(),
                 Failed,
                 1,
             ),
             (
                 "the preparation breaks",
-                Script::new()
-                    .unit("a", CASES)
-                    .prepare_fails(Class::Infrastructure, "no route")
-                    .clean(),
+                Script::new().unit("a", CASES).prepare_fails(Class::Infrastructure, "no route").clean(),
                 Errored,
                 3,
             ),
             (
                 "resumed after a signal, and finished",
-                all(script()
-                    .cancelled(CancelReason::Terminate)
-                    .clean_unknown("handed over")
-                    .resumed(&["a"]))
-                .clean(),
+                all(script().cancelled(CancelReason::Terminate).clean_unknown("handed over").resumed(&["a"]))
+                    .clean(),
                 Passed,
                 0,
             ),
-            (
-                "resumed, and killed again",
-                all(script().clean()).resumed(&["a"]),
-                Errored,
-                4,
-            ),
+            ("resumed, and killed again", all(script().clean()).resumed(&["a"]), Errored, 4),
         ];
         for (name, script, verdict, code) in table {
             assert_eq!(judged(script), (verdict, code), "{name}");
@@ -477,19 +386,13 @@ mod tests {
         );
         assert_eq!(reason(planned().clean(), 0), "never ran: the run ended before it");
         assert_eq!(reason(planned(), 0), "never ran: the run has not reached its end");
-        assert_eq!(
-            reason(script(), 0),
-            "has no outcome: the run has not reached its end"
-        );
+        assert_eq!(reason(script(), 0), "has no outcome: the run has not reached its end");
         assert_eq!(
             reason(script().passes("a", &["provision"]).unit_clean("a").clean(), 1),
             "never ran: the unit ended before it"
         );
         assert_eq!(
-            reason(
-                planned().prepare_fails(Class::Infrastructure, "no route").clean(),
-                0
-            ),
+            reason(planned().prepare_fails(Class::Infrastructure, "no route").clean(), 0),
             "never ran: the shared preparation failed: no route"
         );
     }
@@ -512,10 +415,7 @@ mod tests {
         let events = script::one_failure().events();
         assert_eq!(fold(vec![]), Err(FoldError::NoStart));
         assert_eq!(fold(events[1..].to_vec()), Err(FoldError::NoStart));
-        assert_eq!(
-            fold([events[0].clone(), events[0].clone()]),
-            Err(FoldError::TwoStarts)
-        );
+        assert_eq!(fold([events[0].clone(), events[0].clone()]), Err(FoldError::TwoStarts));
         let mut orphan = events.clone();
         orphan[2].unit = None;
         assert_eq!(fold(orphan), Err(FoldError::NoUnit("unit-started")));
@@ -526,10 +426,7 @@ mod tests {
         let events = script::all_passed().events();
         for end in 1..events.len() {
             let report = fold(events[..end].to_vec()).unwrap();
-            assert!(
-                report.verdict().is_bad(),
-                "{end} events of a good run look like a good run"
-            );
+            assert!(report.verdict().is_bad(), "{end} events of a good run look like a good run");
             assert_eq!(report.exit_status(), ExitStatus::NotProvenClean);
         }
         assert_eq!(fold(events).unwrap().exit_status(), ExitStatus::Passed);

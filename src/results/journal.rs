@@ -101,11 +101,7 @@ impl Journal {
     /// The directory has a journal already, or the file system refuses.
     pub fn create(directory: &Path) -> Result<Self, JournalError> {
         let path = directory.join(FILE_NAME);
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(io("create", directory))?;
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(io("create", directory))?;
         let file = OpenOptions::new()
             .append(true)
             .create_new(true)
@@ -118,13 +114,7 @@ impl Journal {
         if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_directory(parent)?;
         }
-        Ok(Self {
-            file,
-            path,
-            next: 0,
-            length: 0,
-            broken: false,
-        })
+        Ok(Self { file, path, next: 0, length: 0, broken: false })
     }
 
     /// Goes on with the journal of a run that ended early; gives what it holds. A torn end is cut off.
@@ -133,10 +123,7 @@ impl Journal {
     /// Another process holds it, it is damaged in the middle, or the file system refuses.
     pub fn reopen(directory: &Path) -> Result<(Self, Vec<Event>, Option<Torn>), JournalError> {
         let path = directory.join(FILE_NAME);
-        let file = OpenOptions::new()
-            .append(true)
-            .open(&path)
-            .map_err(io("open", &path))?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(io("open", &path))?;
         lock(&file, &path, directory)?;
         let content = std::fs::read(&path).map_err(io("read", &path))?;
         let (events, torn) = parse(&content, &path)?;
@@ -147,13 +134,7 @@ impl Journal {
             file.sync_all().map_err(io("sync", &path))?;
         }
         let next = u64::try_from(events.len()).unwrap_or(u64::MAX);
-        let journal = Self {
-            file,
-            path,
-            next,
-            length,
-            broken: false,
-        };
+        let journal = Self { file, path, next, length, broken: false };
         Ok((journal, events, torn))
     }
 
@@ -163,9 +144,7 @@ impl Journal {
     /// The disk is full or gone.
     pub fn append(&mut self, event: &Event, redactor: &Redactor) -> Result<(), JournalError> {
         if self.broken {
-            return Err(JournalError::Broken {
-                path: self.path.clone(),
-            });
+            return Err(JournalError::Broken { path: self.path.clone() });
         }
         let line = line(self.next, &redacted(event, redactor)).map_err(JournalError::Encode)?;
         if let Err(source) = self.file.write_all(line.as_bytes()) {
@@ -214,26 +193,19 @@ fn lock(file: &File, path: &Path, directory: &Path) -> Result<(), JournalError> 
         Ok(()) => Ok(()),
         Err(TryLockError::WouldBlock) => {
             let name = directory.file_name().unwrap_or(directory.as_os_str());
-            Err(JournalError::Locked {
-                run: name.to_string_lossy().into_owned(),
-            })
+            Err(JournalError::Locked { run: name.to_string_lossy().into_owned() })
         }
         Err(TryLockError::Error(source)) => Err(io("lock", path)(source)),
     }
 }
 
 fn sync_directory(directory: &Path) -> Result<(), JournalError> {
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(io("sync", directory))
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(io("sync", directory))
 }
 
 fn line(seq: u64, event: &Event) -> serde_json::Result<String> {
     let event = serde_json::to_string(event)?;
-    let (head, tail) = (
-        format!(r#"{{"v":{VERSION},"seq":{seq}"#),
-        format!(r#","event":{event}}}"#),
-    );
+    let (head, tail) = (format!(r#"{{"v":{VERSION},"seq":{seq}"#), format!(r#","event":{event}}}"#));
     let crc = checksum(&[head.as_bytes(), tail.as_bytes()]);
     Ok(format!("{head},\"crc\":\"{crc:08x}\"{tail}\n"))
 }
@@ -249,12 +221,8 @@ enum Bad {
 fn parse_line(text: &[u8], seq: usize) -> Result<Event, Bad> {
     let damaged = |why: &str| Bad::Damaged(why.to_owned());
     let text = std::str::from_utf8(text).map_err(|_| damaged("it is not UTF-8"))?;
-    let (head, rest) = text
-        .split_once(r#","crc":""#)
-        .ok_or_else(|| damaged("it has no checksum"))?;
-    let (crc, tail) = rest
-        .split_at_checked(8)
-        .ok_or_else(|| damaged("it is cut short"))?;
+    let (head, rest) = text.split_once(r#","crc":""#).ok_or_else(|| damaged("it has no checksum"))?;
+    let (crc, tail) = rest.split_at_checked(8).ok_or_else(|| damaged("it is cut short"))?;
     let tail = tail.strip_prefix('"').ok_or_else(|| damaged("it is cut short"))?;
     if crc != format!("{:08x}", checksum(&[head.as_bytes(), tail.as_bytes()])) {
         return Err(damaged("its checksum is wrong"));
@@ -305,24 +273,13 @@ fn parse(content: &[u8], path: &Path) -> Result<(Vec<Event>, Option<Torn>), Jour
                 });
             }
             (Err(Bad::Order(why)), None) => {
-                return Err(JournalError::Corrupt {
-                    path: path.to_owned(),
-                    line: number,
-                    why,
-                });
+                return Err(JournalError::Corrupt { path: path.to_owned(), line: number, why });
             }
             (Err(Bad::Version(found)), _) => {
-                return Err(JournalError::Version {
-                    path: path.to_owned(),
-                    line: number,
-                    found,
-                });
+                return Err(JournalError::Version { path: path.to_owned(), line: number, found });
             }
             (Err(Bad::Damaged(why)), None) => {
-                let torn = Torn {
-                    line: number,
-                    bytes: rest.len(),
-                };
+                let torn = Torn { line: number, bytes: rest.len() };
                 bad = Some((torn, why));
             }
             (Err(Bad::Damaged(_)), Some(_)) => {}
@@ -351,11 +308,7 @@ const fn table() -> [u32; 256] {
         let mut value = seed;
         let mut bit = 0;
         while bit < 8 {
-            value = if value & 1 == 1 {
-                0xEDB8_8320 ^ (value >> 1)
-            } else {
-                value >> 1
-            };
+            value = if value & 1 == 1 { 0xEDB8_8320 ^ (value >> 1) } else { value >> 1 };
             bit += 1;
         }
         table[index] = value;
@@ -407,19 +360,14 @@ mod tests {
             std::fs::write(&path, &whole[..cut]).unwrap();
             let (found, torn) = read(&dir).unwrap();
             assert!(events.starts_with(&found), "cut at {cut}");
-            let good: usize = whole[..cut]
-                .iter()
-                .rposition(|b| *b == b'\n')
-                .map_or(0, |at| at + 1);
+            let good: usize = whole[..cut].iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
             assert_eq!(torn.map_or(0, |torn| torn.bytes), cut - good, "cut at {cut}");
         }
         std::fs::write(&path, &whole[..whole.len() - 3]).unwrap();
         let (mut journal, found, torn) = Journal::reopen(&dir).unwrap();
         assert_eq!(found.len(), events.len() - 1);
         assert!(torn.is_some());
-        journal
-            .append_durable(events.last().unwrap(), &Redactor::default())
-            .unwrap();
+        journal.append_durable(events.last().unwrap(), &Redactor::default()).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), whole);
     }
 
@@ -429,10 +377,7 @@ mod tests {
         let (_home, dir) = written(&events);
         let path = dir.join(FILE_NAME);
         let whole = std::fs::read(&path).unwrap();
-        let last_line = whole[..whole.len() - 1]
-            .iter()
-            .rposition(|b| *b == b'\n')
-            .unwrap();
+        let last_line = whole[..whole.len() - 1].iter().rposition(|b| *b == b'\n').unwrap();
         for at in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[at] ^= 1 << (at % 8);
@@ -473,10 +418,7 @@ mod tests {
         let without: Vec<&str> = lines[..1].iter().chain(&lines[2..]).copied().collect();
         let twice: Vec<&str> = lines[..2].iter().chain(&lines[1..]).copied().collect();
         for (lines, wanted) in [
-            (
-                without,
-                "line 2 of `j` is damaged: number 2 stands where 1 belongs",
-            ),
+            (without, "line 2 of `j` is damaged: number 2 stands where 1 belongs"),
             (twice, "line 3 of `j` is damaged: number 1 stands where 2 belongs"),
         ] {
             let text = lines.join("\n") + "\n";
@@ -492,10 +434,7 @@ mod tests {
         let crc = checksum(&[head.as_bytes(), tail.as_bytes()]);
         let text = format!("{head},\"crc\":\"{crc:08x}\"{tail}\n");
         let error = parse(text.as_bytes(), Path::new("j")).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "line 1 of `j` has format 2, this version reads 1"
-        );
+        assert_eq!(error.to_string(), "line 1 of `j` has format 2, this version reads 1");
     }
 
     #[test]
@@ -504,10 +443,7 @@ mod tests {
         let dir = home.path().join("01k");
         let held = Journal::create(&dir).unwrap();
         let error = Journal::reopen(&dir).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "run `01k` is being carried out by another process"
-        );
+        assert_eq!(error.to_string(), "run `01k` is being carried out by another process");
         assert!(Journal::create(&dir).is_err(), "a run is not started twice");
         drop(held);
         Journal::reopen(&dir).unwrap();
@@ -529,18 +465,12 @@ mod tests {
         let dir = home.path().join("run");
         let mut journal = Journal::create(&dir).unwrap();
         let script =
-            Script::new()
-                .unit("a", &["provision"])
-                .started()
-                .fails("a", "provision", "correct-horse");
+            Script::new().unit("a", &["provision"]).started().fails("a", "provision", "correct-horse");
         for event in script.events() {
             journal.append(&event, &redactor).unwrap();
         }
         let text = std::fs::read_to_string(journal.path()).unwrap();
-        assert!(
-            !text.contains("correct-horse") && text.contains("[redacted]"),
-            "{text}"
-        );
+        assert!(!text.contains("correct-horse") && text.contains("[redacted]"), "{text}");
     }
 
     #[test]
@@ -549,13 +479,8 @@ mod tests {
         let Ok(file) = OpenOptions::new().append(true).open("/dev/full") else {
             return;
         };
-        let mut journal = Journal {
-            file,
-            path: "/run/journal.jsonl".into(),
-            next: 0,
-            length: 0,
-            broken: false,
-        };
+        let mut journal =
+            Journal { file, path: "/run/journal.jsonl".into(), next: 0, length: 0, broken: false };
         let error = journal.append(&events()[0], &Redactor::default()).unwrap_err();
         assert_eq!(error.to_string(), "could not write `/run/journal.jsonl`");
         // What cannot be taken back ends the journal: no good line may follow a damaged one.

@@ -125,10 +125,7 @@ mod tests {
         assert_eq!(ids, ["aaaaaaaa", "bbbbbbbb"]);
         assert_eq!(whole.exit_status(), ExitStatus::Passed);
         let bad = Script::at(2).unit("c", CASES).started().report();
-        assert_eq!(
-            merge(vec![good("a", 0), bad]).unwrap().exit_status(),
-            ExitStatus::NotProvenClean
-        );
+        assert_eq!(merge(vec![good("a", 0), bad]).unwrap().exit_status(), ExitStatus::NotProvenClean);
         assert_eq!(merge(vec![]), None);
     }
 
@@ -145,19 +142,10 @@ mod tests {
     #[test]
     fn a_run_that_was_done_again_in_full_is_forgotten_but_not_what_it_left() {
         let never = Script::at(0).unit("a", CASES);
-        let never = never
-            .prepare_fails(FailureClass::Infrastructure, "x")
-            .clean()
-            .report();
-        assert_eq!(
-            merge(vec![never, good("a", 60)]).unwrap().exit_status(),
-            ExitStatus::Passed
-        );
+        let never = never.prepare_fails(FailureClass::Infrastructure, "x").clean().report();
+        assert_eq!(merge(vec![never, good("a", 60)]).unwrap().exit_status(), ExitStatus::Passed);
         let stopped = Script::at(0).unit("a", CASES).started();
-        let stopped = stopped
-            .cancelled(CancelReason::Terminate)
-            .left(&["Machine/x"])
-            .report();
+        let stopped = stopped.cancelled(CancelReason::Terminate).left(&["Machine/x"]).report();
         let whole = merge(vec![stopped, good("a", 60)]).unwrap();
         assert_eq!(whole.exit_status(), ExitStatus::NotProvenClean);
     }

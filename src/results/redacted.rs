@@ -9,11 +9,7 @@ use crate::types::{ObjectRef, Redactor};
 #[must_use]
 pub fn redacted(event: &Event, redactor: &Redactor) -> Event {
     let Event { at, unit, kind } = event;
-    Event {
-        at: *at,
-        unit: unit.clone(),
-        kind: Clean(redactor).kind(kind),
-    }
+    Event { at: *at, unit: unit.clone(), kind: Clean(redactor).kind(kind) }
 }
 
 struct Clean<'a>(&'a Redactor);
@@ -28,26 +24,12 @@ impl Clean<'_> {
     }
 
     fn object(&self, object: &ObjectRef) -> ObjectRef {
-        let ObjectRef {
-            kind,
-            namespace,
-            name,
-        } = object;
-        ObjectRef {
-            kind: self.text(kind),
-            namespace: self.text(namespace),
-            name: self.text(name),
-        }
+        let ObjectRef { kind, namespace, name } = object;
+        ObjectRef { kind: self.text(kind), namespace: self.text(namespace), name: self.text(name) }
     }
 
     fn failure(&self, failure: &Failure) -> Failure {
-        let Failure {
-            class,
-            summary,
-            object,
-            detail,
-            hint,
-        } = failure;
+        let Failure { class, summary, object, detail, hint } = failure;
         Failure {
             class: *class,
             summary: self.text(summary),
@@ -59,40 +41,28 @@ impl Clean<'_> {
 
     fn outcome(&self, outcome: &Outcome) -> Outcome {
         match outcome {
-            Outcome::Passed { note } => Outcome::Passed {
-                note: self.text(note),
-            },
+            Outcome::Passed { note } => Outcome::Passed { note: self.text(note) },
             Outcome::Failed { failure, expected } => Outcome::Failed {
                 failure: self.failure(failure),
                 expected: expected.as_ref().map(|reason| self.text(reason)),
             },
-            Outcome::Skipped { reason } => Outcome::Skipped {
-                reason: self.text(reason),
-            },
+            Outcome::Skipped { reason } => Outcome::Skipped { reason: self.text(reason) },
         }
     }
 
     fn cleanliness(&self, clean: &Cleanliness) -> Cleanliness {
         match clean {
             Cleanliness::Clean => Cleanliness::Clean,
-            Cleanliness::Left { objects } => Cleanliness::Left {
-                objects: objects.iter().map(|object| self.object(object)).collect(),
-            },
+            Cleanliness::Left { objects } => {
+                Cleanliness::Left { objects: objects.iter().map(|object| self.object(object)).collect() }
+            }
             Cleanliness::Unknown { why } => Cleanliness::Unknown { why: self.text(why) },
             Cleanliness::Kept => Cleanliness::Kept,
         }
     }
 
     fn unit(&self, unit: &UnitInfo) -> UnitInfo {
-        let UnitInfo {
-            id,
-            name,
-            scenario,
-            stack,
-            cluster,
-            properties,
-            cases,
-        } = unit;
+        let UnitInfo { id, name, scenario, stack, cluster, properties, cases } = unit;
         let property = |(key, value): (&String, &String)| (key.clone(), self.text(value));
         UnitInfo {
             id: id.clone(),
@@ -106,12 +76,7 @@ impl Clean<'_> {
     }
 
     fn left_out(&self, left_out: &LeftOutInfo) -> LeftOutInfo {
-        let LeftOutInfo {
-            name,
-            scenario,
-            stack,
-            reason,
-        } = left_out;
+        let LeftOutInfo { name, scenario, stack, reason } = left_out;
         LeftOutInfo {
             name: self.text(name),
             scenario: scenario.clone(),
@@ -122,48 +87,28 @@ impl Clean<'_> {
 
     fn kind(&self, kind: &EventKind) -> EventKind {
         match kind {
-            EventKind::RunStarted {
-                run,
-                units,
-                left_out,
-                harness,
-            } => EventKind::RunStarted {
+            EventKind::RunStarted { run, units, left_out, harness } => EventKind::RunStarted {
                 run: run.clone(),
                 units: units.iter().map(|unit| self.unit(unit)).collect(),
                 left_out: left_out.iter().map(|left_out| self.left_out(left_out)).collect(),
                 harness: harness.clone(),
             },
-            EventKind::Prepared { failure } => EventKind::Prepared {
-                failure: failure.as_ref().map(|failure| self.failure(failure)),
-            },
-            EventKind::Waiting { phase, why } => EventKind::Waiting {
-                phase: *phase,
-                why: self.text(why),
-            },
-            EventKind::CaseFinished {
-                case,
-                attempt,
-                started,
-                outcome,
-            } => EventKind::CaseFinished {
+            EventKind::Prepared { failure } => {
+                EventKind::Prepared { failure: failure.as_ref().map(|failure| self.failure(failure)) }
+            }
+            EventKind::Waiting { phase, why } => EventKind::Waiting { phase: *phase, why: self.text(why) },
+            EventKind::CaseFinished { case, attempt, started, outcome } => EventKind::CaseFinished {
                 case: case.clone(),
                 attempt: *attempt,
                 started: *started,
                 outcome: self.outcome(outcome),
             },
-            EventKind::Collected { files, trouble } => EventKind::Collected {
-                files: self.texts(files),
-                trouble: self.texts(trouble),
-            },
-            EventKind::Kept { commands } => EventKind::Kept {
-                commands: self.texts(commands),
-            },
-            EventKind::UnitFinished { clean } => EventKind::UnitFinished {
-                clean: self.cleanliness(clean),
-            },
-            EventKind::RunFinished { clean } => EventKind::RunFinished {
-                clean: self.cleanliness(clean),
-            },
+            EventKind::Collected { files, trouble } => {
+                EventKind::Collected { files: self.texts(files), trouble: self.texts(trouble) }
+            }
+            EventKind::Kept { commands } => EventKind::Kept { commands: self.texts(commands) },
+            EventKind::UnitFinished { clean } => EventKind::UnitFinished { clean: self.cleanliness(clean) },
+            EventKind::RunFinished { clean } => EventKind::RunFinished { clean: self.cleanliness(clean) },
             EventKind::RunResumed { .. }
             | EventKind::UnitStarted
             | EventKind::PhaseStarted { .. }

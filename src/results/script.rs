@@ -26,25 +26,17 @@ pub(crate) fn id(letter: &str) -> CombinationId {
 /// `Machine/default/abc` or `Machine/abc`
 pub(crate) fn object(text: &str) -> ObjectRef {
     let parts: Vec<&str> = text.split('/').collect();
-    let [kind, .., name] = parts[..] else {
-        panic!("`{text}` is not `Kind/namespace/name`")
-    };
+    let [kind, .., name] = parts[..] else { panic!("`{text}` is not `Kind/namespace/name`") };
     ObjectRef {
         kind: kind.into(),
-        namespace: if parts.len() == 3 {
-            parts[1].into()
-        } else {
-            String::new()
-        },
+        namespace: if parts.len() == 3 { parts[1].into() } else { String::new() },
         name: name.into(),
     }
 }
 
 /// Leftovers.
 pub(crate) fn left(objects: &[&str]) -> Cleanliness {
-    Cleanliness::Left {
-        objects: objects.iter().map(|text| object(text)).collect(),
-    }
+    Cleanliness::Left { objects: objects.iter().map(|text| object(text)).collect() }
 }
 
 impl Script {
@@ -57,13 +49,7 @@ impl Script {
     pub(crate) fn at(minute: i64) -> Self {
         let noon: Timestamp = "2026-11-23T12:00:00Z".parse().expect("a timestamp");
         let start = noon + SignedDuration::from_mins(minute);
-        Self {
-            start,
-            now: start,
-            units: Vec::new(),
-            left_out: Vec::new(),
-            events: Vec::new(),
-        }
+        Self { start, now: start, units: Vec::new(), left_out: Vec::new(), events: Vec::new() }
     }
 
     /// Plans a unit, named by one letter.
@@ -108,11 +94,7 @@ impl Script {
     /// Adds any event, so many seconds later.
     pub(crate) fn event_after(mut self, seconds: i64, letter: Option<&str>, kind: EventKind) -> Self {
         self.now += SignedDuration::from_secs(seconds);
-        self.events.push(Event {
-            at: self.now,
-            unit: letter.map(id),
-            kind,
-        });
+        self.events.push(Event { at: self.now, unit: letter.map(id), kind });
         self
     }
 
@@ -120,9 +102,9 @@ impl Script {
     pub(crate) fn started(self) -> Self {
         let letters: Vec<String> = self.units.iter().map(|u| u.info_letter()).collect();
         let script = self.event(None, EventKind::Prepared { failure: None });
-        letters.iter().fold(script, |script, letter| {
-            script.event_after(0, Some(letter), EventKind::UnitStarted)
-        })
+        letters
+            .iter()
+            .fold(script, |script, letter| script.event_after(0, Some(letter), EventKind::UnitStarted))
     }
 
     /// The preparation fails.
@@ -152,12 +134,7 @@ impl Script {
     pub(crate) fn ends(self, letter: &str, case: &str, outcome: Outcome) -> Self {
         let unit = Some(id(letter));
         let earlier = |e: &&Event| matches!(&e.kind, EventKind::CaseFinished { case: c, .. } if c.0 == case);
-        let attempt = self
-            .events
-            .iter()
-            .filter(|e| e.unit == unit)
-            .filter(earlier)
-            .count();
+        let attempt = self.events.iter().filter(|e| e.unit == unit).filter(earlier).count();
         let kind = EventKind::CaseFinished {
             case: CaseId(case.into()),
             attempt: u32::try_from(attempt).expect("few attempts"),
@@ -169,9 +146,9 @@ impl Script {
 
     /// Cases pass.
     pub(crate) fn passes(self, letter: &str, cases: &[&str]) -> Self {
-        cases.iter().fold(self, |script, case| {
-            script.ends(letter, case, Outcome::Passed { note: String::new() })
-        })
+        cases
+            .iter()
+            .fold(self, |script, case| script.ends(letter, case, Outcome::Passed { note: String::new() }))
     }
 
     /// A check finds something.
@@ -264,14 +241,8 @@ impl Script {
             left_out: self.left_out.clone(),
             harness: "0.1.0".into(),
         };
-        let start = Event {
-            at: self.start,
-            unit: None,
-            kind,
-        };
-        std::iter::once(start)
-            .chain(self.events.iter().cloned())
-            .collect()
+        let start = Event { at: self.start, unit: None, kind };
+        std::iter::once(start).chain(self.events.iter().cloned()).collect()
     }
 
     /// What the run comes to.
@@ -317,22 +288,13 @@ pub(crate) fn one_failure() -> Script {
     let script = script
         .phase("a", Phase::Provision)
         .intends("a", Act::Create, "Cluster/e2e/e2e-a")
-        .waits(
-            "a",
-            30,
-            Phase::Provision,
-            "Machine/e2e/e2e-a-cp-1: waiting for a node",
-        )
+        .waits("a", 30, Phase::Provision, "Machine/e2e/e2e-a-cp-1: waiting for a node")
         .passes("a", &["provision"])
         .phase("a", Phase::Check)
         .fails_with("a", "check/nodes-ready", failure)
         .passes("a", &["check/coredns-available"])
         .skips("a", "change/scale-workers-3", "not run: a check before it failed")
-        .collects(
-            "a",
-            &["aaaaaaaa/objects.yaml", "aaaaaaaa/kubelet.log"],
-            &["no console log: 404"],
-        )
+        .collects("a", &["aaaaaaaa/objects.yaml", "aaaaaaaa/kubelet.log"], &["no console log: 404"])
         .passes("a", &["tear-down", "prove-clean"])
         .unit_clean("a");
     script.passes("b", CASES).unit_clean("b").clean()

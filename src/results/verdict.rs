@@ -62,10 +62,7 @@ impl Verdict {
 
 /// The verdict over all tries of one case; without any try it is errored, as nothing is known.
 pub(super) fn of_attempts(attempts: &[AttemptReport]) -> Verdict {
-    let mut looked = attempts
-        .iter()
-        .rev()
-        .filter(|a| !matches!(a.outcome, Outcome::Skipped { .. }));
+    let mut looked = attempts.iter().rev().filter(|a| !matches!(a.outcome, Outcome::Skipped { .. }));
     match looked.next().map(|last| &last.outcome) {
         Some(Outcome::Passed { .. }) => {
             if looked.any(|earlier| matches!(earlier.outcome, Outcome::Failed { .. })) {

@@ -178,11 +178,6 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         let minutes = |m: u64| Duration::from_secs(m * 60);
-        Self {
-            provision: minutes(20),
-            check: minutes(10),
-            change: minutes(20),
-            delete: minutes(15),
-        }
+        Self { provision: minutes(20), check: minutes(10), change: minutes(20), delete: minutes(15) }
     }
 }

@@ -35,10 +35,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
             return Err(error());
         }
         last_unit = unit;
-        total = number
-            .checked_mul(unit)
-            .and_then(|ms| total.checked_add(ms))
-            .ok_or_else(error)?;
+        total = number.checked_mul(unit).and_then(|ms| total.checked_add(ms)).ok_or_else(error)?;
     }
     if total == 0 || total > 7 * 24 * 3_600_000 {
         return Err(error());
@@ -78,19 +75,9 @@ mod tests {
             assert_eq!(duration.as_millis(), ms);
             assert_eq!(show_duration(duration), shown);
         }
-        for bad in [
-            "",
-            "20",
-            "m",
-            "20 m",
-            "1m1h",
-            "1s1s",
-            "0s",
-            "-1s",
-            "1.5h",
-            "200h",
-            "99999999999999999999s",
-        ] {
+        for bad in
+            ["", "20", "m", "20 m", "1m1h", "1s1s", "0s", "-1s", "1.5h", "200h", "99999999999999999999s"]
+        {
             assert!(parse_duration(bad).is_err(), "`{bad}` is not a duration");
         }
     }

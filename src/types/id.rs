@@ -130,27 +130,15 @@ mod tests {
     use crate::types::{SwitchName, ValueName};
 
     fn values(pairs: &[(&str, &str)]) -> SwitchValues {
-        pairs
-            .iter()
-            .map(|(s, v)| (SwitchName::new(*s).unwrap(), ValueName::new(*v).unwrap()))
-            .collect()
+        pairs.iter().map(|(s, v)| (SwitchName::new(*s).unwrap(), ValueName::new(*v).unwrap())).collect()
     }
 
     #[test]
     fn a_combination_id_depends_on_its_values_alone() {
         let id = CombinationId::new("s", &values(&[("yawol", "on"), ("controlPlanes", "3")]));
-        assert_eq!(
-            id,
-            CombinationId::new("s", &values(&[("controlPlanes", "3"), ("yawol", "on")]))
-        );
-        assert_ne!(
-            id,
-            CombinationId::new("t", &values(&[("controlPlanes", "3"), ("yawol", "on")]))
-        );
-        assert_ne!(
-            id,
-            CombinationId::new("s", &values(&[("controlPlanes", "1"), ("yawol", "on")]))
-        );
+        assert_eq!(id, CombinationId::new("s", &values(&[("controlPlanes", "3"), ("yawol", "on")])));
+        assert_ne!(id, CombinationId::new("t", &values(&[("controlPlanes", "3"), ("yawol", "on")])));
+        assert_ne!(id, CombinationId::new("s", &values(&[("controlPlanes", "1"), ("yawol", "on")])));
         assert_eq!(id.to_string().parse::<CombinationId>().unwrap(), id);
     }
 

@@ -4,7 +4,9 @@ mod duration;
 mod id;
 mod name;
 mod object;
+mod owner;
 mod redact;
+mod target;
 mod version;
 
 pub use duration::{DurationError, parse_duration, show_duration};
@@ -14,7 +16,9 @@ pub use name::{
     ValueName,
 };
 pub use object::ObjectRef;
+pub use owner::Owner;
 pub use redact::{MASK, RedactingWriter, Redactor, Secret};
+pub use target::{Release, Target};
 pub use version::{KubernetesMinor, KubernetesVersion, VersionError};
 
 /// A set of switch values in the order of the scenario file: what makes one combination.
@@ -32,6 +36,8 @@ pub mod label {
     pub const COMBINATION: &str = "e2e.clusterstack.x-k8s.io/combination";
     /// The scenario that the object belongs to.
     pub const SCENARIO: &str = "e2e.clusterstack.x-k8s.io/scenario";
+    /// Annotation: the process that carries the run out, as [`super::Owner`] writes it.
+    pub const OWNER: &str = "e2e.clusterstack.x-k8s.io/owner";
     /// Annotation: Unix seconds after which `sweep` may take the object.
     pub const EXPIRES_AT: &str = "e2e.clusterstack.x-k8s.io/expires-at";
 }

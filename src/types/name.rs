@@ -57,8 +57,7 @@ fn is_switch(text: &str) -> bool {
 
 fn is_value(text: &str) -> bool {
     let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    text.chars()
-        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+    text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
         && edge(text.chars().next())
         && edge(text.chars().last())
 }
@@ -181,14 +180,8 @@ pub enum ProviderKind {
 
 impl ProviderKind {
     /// All kinds, in the order of the documentation.
-    pub const ALL: [Self; 6] = [
-        Self::Embedded,
-        Self::Docker,
-        Self::Openstack,
-        Self::Kubevirt,
-        Self::Metal3,
-        Self::Scripted,
-    ];
+    pub const ALL: [Self; 6] =
+        [Self::Embedded, Self::Docker, Self::Openstack, Self::Kubevirt, Self::Metal3, Self::Scripted];
 
     /// The name in scenario files.
     #[must_use]
@@ -234,11 +227,7 @@ mod tests {
             ("", false, false, false, false),
         ];
         for (text, scenario, stack, switch, value) in cases {
-            assert_eq!(
-                ScenarioName::new(*text).is_ok(),
-                *scenario,
-                "scenario name `{text}`"
-            );
+            assert_eq!(ScenarioName::new(*text).is_ok(), *scenario, "scenario name `{text}`");
             assert_eq!(StackName::new(*text).is_ok(), *stack, "stack name `{text}`");
             assert_eq!(SwitchName::new(*text).is_ok(), *switch, "switch name `{text}`");
             assert_eq!(ValueName::new(*text).is_ok(), *value, "value name `{text}`");

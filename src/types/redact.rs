@@ -167,17 +167,14 @@ fn forms(text: &str) -> BTreeSet<String> {
     forms.insert(text.chars().rev().collect());
     let json = quoted(serde_json::Value::from(text).to_string());
     // Go escapes three more characters.
-    let go = ['<', '>', '&'].iter().fold(json.clone(), |json, c| {
-        json.replace(*c, &format!("\\u{:04x}", u32::from(*c)))
-    });
+    let go = ['<', '>', '&']
+        .iter()
+        .fold(json.clone(), |json, c| json.replace(*c, &format!("\\u{:04x}", u32::from(*c))));
     // In a log line that is JSON itself, JSON is escaped once more.
     forms.insert(quoted(serde_json::Value::from(json.as_str()).to_string()));
     forms.extend([json, go, quoted(format!("{text:?}"))]);
     forms.insert(escaped_units(text));
-    let xml = text
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;");
+    let xml = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     forms.insert(xml.replace('"', "&quot;").replace('\'', "&apos;"));
     forms.insert(xml.replace('"', "&#34;").replace('\'', "&#39;"));
     forms.insert(xml.replace('"', "&quot;").replace('\'', "&#x27;"));
@@ -267,11 +264,7 @@ const SHAPE_START: usize = 256;
 impl<W: Write> RedactingWriter<W> {
     /// Writes to `inner` what `redactor` leaves.
     pub fn new(inner: W, redactor: Redactor) -> Self {
-        Self {
-            inner,
-            redactor,
-            held: Vec::new(),
-        }
+        Self { inner, redactor, held: Vec::new() }
     }
 
     /// Writes the rest, and gives the inner writer back. Without this call the end of the text is lost.
@@ -291,11 +284,7 @@ impl<W: Write> RedactingWriter<W> {
     fn release(&mut self, all: bool) -> io::Result<()> {
         let spans = self.redactor.spans(&self.held);
         let length = self.held.len();
-        let mut end = if all {
-            length
-        } else {
-            length.saturating_sub(self.overlap())
-        };
+        let mut end = if all { length } else { length.saturating_sub(self.overlap()) };
         let mut keep = end;
         if let Some(span) = spans.iter().find(|span| span.start < end && span.end >= end) {
             let open = span.end == length && !all;
@@ -309,17 +298,11 @@ impl<W: Write> RedactingWriter<W> {
         let mut out = Vec::with_capacity(end);
         copy(&self.held, &spans, end, &mut out);
         self.inner.write_all(&out)?;
-        let open_start = spans
-            .iter()
-            .find(|span| span.end == length && keep == length && !all);
+        let open_start = spans.iter().find(|span| span.end == length && keep == length && !all);
         match open_start {
             // Too long to wait for: its beginning stays, so that what follows is seen as part of it.
             Some(span) => {
-                let start = self.held[span.start..]
-                    .iter()
-                    .take(SHAPE_START)
-                    .copied()
-                    .collect();
+                let start = self.held[span.start..].iter().take(SHAPE_START).copied().collect();
                 self.held = start;
             }
             None => drop(self.held.drain(..keep)),
@@ -390,26 +373,11 @@ mod tests {
     fn shapes_are_masked_without_being_registered() {
         let redactor = Redactor::default();
         for (text, shown) in [
-            (
-                "Authorization: Bearer abc.def-123",
-                "Authorization: Bearer [redacted]",
-            ),
-            (
-                "authorization: basic dXNlcjpwYXNz",
-                "authorization: basic [redacted]",
-            ),
-            (
-                "    client-key-data: LS0tLS1CRUdJTg==",
-                "    client-key-data: [redacted]",
-            ),
-            (
-                r#"{"client-key-data":"LS0tLS1C"}"#,
-                r#"{"client-key-data":"[redacted]"}"#,
-            ),
-            (
-                r#"{\"password\":\"swordfish\"}"#,
-                r#"{\"password\":\"[redacted]\"}"#,
-            ),
+            ("Authorization: Bearer abc.def-123", "Authorization: Bearer [redacted]"),
+            ("authorization: basic dXNlcjpwYXNz", "authorization: basic [redacted]"),
+            ("    client-key-data: LS0tLS1CRUdJTg==", "    client-key-data: [redacted]"),
+            (r#"{"client-key-data":"LS0tLS1C"}"#, r#"{"client-key-data":"[redacted]"}"#),
+            (r#"{\"password\":\"swordfish\"}"#, r#"{\"password\":\"[redacted]\"}"#),
             ("X-Subject-Token: gAAAAABcdef", "X-Subject-Token: [redacted]"),
             ("https://me:pa55@host/x", "https://me:[redacted]@host/x"),
             ("token abcdef.0123456789abcdef ", "token [redacted] "),
@@ -418,10 +386,7 @@ mod tests {
                 "a\n[redacted]\nb",
             ),
             ("x -----BEGIN PRIVATE KEY-----\\nMHc", "x [redacted]"),
-            (
-                "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0xx.c2ln rest",
-                "[redacted] rest",
-            ),
+            ("eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0xx.c2ln rest", "[redacted] rest"),
         ] {
             assert_eq!(redactor.redact(text), shown);
             assert_eq!(redactor.redact(shown), shown, "masking twice changes nothing");
@@ -445,20 +410,14 @@ mod tests {
             ("upper", secret.to_ascii_uppercase()),
             ("reversed", secret.chars().rev().collect()),
             ("json", serde_json::to_string(secret).unwrap()),
-            (
-                "json in json",
-                serde_json::to_string(&serde_json::to_string(secret).unwrap()).unwrap(),
-            ),
+            ("json in json", serde_json::to_string(&serde_json::to_string(secret).unwrap()).unwrap()),
             ("debug", format!("{secret:?}")),
             ("hex", secret.bytes().map(|b| format!("{b:02x}")).collect()),
             ("HEX", secret.bytes().map(|b| format!("{b:02X}")).collect()),
             ("url", http_form(secret)),
             ("xml", quick_xml::escape::escape(secret).into_owned()),
             ("user:secret", engine::STANDARD.encode(format!("user:{secret}"))),
-            (
-                "kubeconfig",
-                engine::STANDARD.encode(format!("token: {secret}\nname: x")),
-            ),
+            ("kubeconfig", engine::STANDARD.encode(format!("token: {secret}\nname: x"))),
             ("utf-16", engine::STANDARD.encode(utf16(secret))),
         ];
         for pad in ["", "x", "xy"] {
@@ -471,11 +430,7 @@ mod tests {
     }
 
     fn http_form(secret: &str) -> String {
-        secret
-            .bytes()
-            .map(|b| format!("%{b:02X}"))
-            .collect::<Vec<_>>()
-            .join("")
+        secret.bytes().map(|b| format!("%{b:02X}")).collect::<Vec<_>>().join("")
     }
 
     /// The longest run of the encoded secret that is still there.
@@ -498,10 +453,7 @@ mod tests {
             let shown = redactor.redact(&line);
             assert!(shown.contains(MASK), "{name}: {line}");
             let rest = leaked(&text, &shown);
-            assert!(
-                rest <= 16,
-                "{name}: {rest} characters of `{text}` are left in `{shown}`"
-            );
+            assert!(rest <= 16, "{name}: {rest} characters of `{text}` are left in `{shown}`");
         }
     }
 
@@ -528,11 +480,7 @@ mod tests {
                 assert_eq!(shown, whole.as_bytes(), "{name}, cut at {cut}");
             }
             let bytes: Vec<&[u8]> = text.as_bytes().chunks(1).collect();
-            assert_eq!(
-                streamed(&redactor, &bytes),
-                whole.as_bytes(),
-                "{name}, byte by byte"
-            );
+            assert_eq!(streamed(&redactor, &bytes), whole.as_bytes(), "{name}, byte by byte");
         }
     }
 
@@ -545,10 +493,7 @@ mod tests {
             writer.write_all(chunk).unwrap();
         }
         let shown = String::from_utf8(writer.finish().unwrap()).unwrap();
-        assert!(
-            !shown.contains("QUJD") && shown.starts_with("a\n[redacted]"),
-            "{shown}"
-        );
+        assert!(!shown.contains("QUJD") && shown.starts_with("a\n[redacted]"), "{shown}");
         assert!(shown.ends_with("\nb\n"), "{shown}");
     }
 

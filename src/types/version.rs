@@ -23,10 +23,7 @@ impl KubernetesMinor {
     /// The minor that follows.
     #[must_use]
     pub const fn next(self) -> Self {
-        Self {
-            major: self.major,
-            minor: self.minor + 1,
-        }
+        Self { major: self.major, minor: self.minor + 1 }
     }
 
     /// As in Cluster Stack release names: `1-34`.
@@ -55,27 +52,15 @@ impl KubernetesVersion {
 /// Digits only: no sign, no leading zero, so that one version has one spelling.
 fn number(text: &str) -> Option<u16> {
     let plain = text.chars().all(|c| c.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
-    if plain {
-        text.parse().ok().filter(|n| *n < u16::MAX)
-    } else {
-        None
-    }
+    if plain { text.parse().ok().filter(|n| *n < u16::MAX) } else { None }
 }
 
 impl std::str::FromStr for KubernetesMinor {
     type Err = VersionError;
     fn from_str(text: &str) -> Result<Self, VersionError> {
         text.split_once('.')
-            .and_then(|(major, minor)| {
-                Some(Self {
-                    major: number(major)?,
-                    minor: number(minor)?,
-                })
-            })
-            .ok_or_else(|| VersionError {
-                text: text.into(),
-                wanted: "minor version such as `1.34`",
-            })
+            .and_then(|(major, minor)| Some(Self { major: number(major)?, minor: number(minor)? }))
+            .ok_or_else(|| VersionError { text: text.into(), wanted: "minor version such as `1.34`" })
     }
 }
 
@@ -84,21 +69,13 @@ impl std::str::FromStr for KubernetesVersion {
     fn from_str(text: &str) -> Result<Self, VersionError> {
         let parts: Vec<&str> = text.strip_prefix('v').unwrap_or(text).split('.').collect();
         match parts.as_slice() {
-            [major, minor, patch] => {
-                number(major)
-                    .zip(number(minor))
-                    .zip(number(patch))
-                    .map(|((major, minor), patch)| Self {
-                        minor: KubernetesMinor { major, minor },
-                        patch,
-                    })
-            }
+            [major, minor, patch] => number(major)
+                .zip(number(minor))
+                .zip(number(patch))
+                .map(|((major, minor), patch)| Self { minor: KubernetesMinor { major, minor }, patch }),
             _ => None,
         }
-        .ok_or_else(|| VersionError {
-            text: text.into(),
-            wanted: "version such as `v1.34.7`",
-        })
+        .ok_or_else(|| VersionError { text: text.into(), wanted: "version such as `v1.34.7`" })
     }
 }
 
@@ -149,10 +126,7 @@ mod tests {
         for bad in ["1", "1.", "1.03", "1.x", "+1.3", "v1.30", "1.30.1.2", ""] {
             assert!(bad.parse::<KubernetesMinor>().is_err(), "`{bad}` is not a minor");
         }
-        assert_eq!(
-            "1.34.7".parse::<KubernetesVersion>().unwrap().to_string(),
-            "v1.34.7"
-        );
+        assert_eq!("1.34.7".parse::<KubernetesVersion>().unwrap().to_string(), "v1.34.7");
         assert!("v1.34".parse::<KubernetesVersion>().is_err());
     }
 }

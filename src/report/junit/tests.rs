@@ -7,12 +7,7 @@ use roxmltree::{Document, Node};
 /// What the schema of the Jenkins xunit plugin allows: element, its attributes (`!` = required), its children, and
 /// whether it holds text.
 const SCHEMA: &[(&str, &[&str], &[&str], bool)] = &[
-    (
-        "testsuites",
-        &["name", "time", "tests", "failures", "errors"],
-        &["testsuite"],
-        false,
-    ),
+    ("testsuites", &["name", "time", "tests", "failures", "errors"], &["testsuite"], false),
     (
         "testsuite",
         &[
@@ -75,9 +70,7 @@ fn check_element(node: Node<'_, '_>) {
         .find(|(known, ..)| *known == name)
         .unwrap_or_else(|| panic!("the schema has no element `{name}`"));
     for attribute in node.attributes() {
-        let allowed = attributes
-            .iter()
-            .any(|a| a.trim_start_matches('!') == attribute.name());
+        let allowed = attributes.iter().any(|a| a.trim_start_matches('!') == attribute.name());
         assert!(allowed, "`{name}` has no attribute `{}`", attribute.name());
         if attribute.name() == "time" {
             let (whole, fraction) = attribute.value().split_once('.').unwrap();
@@ -94,9 +87,7 @@ fn check_element(node: Node<'_, '_>) {
             let blank = child.text().unwrap_or_default().trim().is_empty();
             assert!(*text || blank, "`{name}` holds no text");
         } else {
-            let place = children
-                .iter()
-                .position(|known| *known == child.tag_name().name());
+            let place = children.iter().position(|known| *known == child.tag_name().name());
             let place = place.unwrap_or_else(|| panic!("`{name}` holds no `{}`", child.tag_name().name()));
             if **children == *RERUN {
                 assert!(place >= last, "`{name}`: wrong order");
@@ -128,10 +119,7 @@ fn check(xml: &[u8]) {
         assert_eq!(suite.attribute("failures"), Some(count("failure").as_str()));
         assert_eq!(suite.attribute("errors"), Some(count("error").as_str()));
         assert_eq!(suite.attribute("skipped"), Some(count("skipped").as_str()));
-        assert!(
-            suite.attribute("timestamp").is_some(),
-            "a suite says when it began"
-        );
+        assert!(suite.attribute("timestamp").is_some(), "a suite says when it began");
     }
 }
 
@@ -160,20 +148,10 @@ fn retries_expected_failures_and_leaks() {
     let script = script
         .fails_as("a", "provision", Class::Infrastructure, "no route to host")
         .passes("a", &["provision"])
-        .fails_as_expected(
-            "a",
-            "check/nodes-ready",
-            Class::CheckFailed,
-            "1.27 is out of support",
-        )
+        .fails_as_expected("a", "check/nodes-ready", Class::CheckFailed, "1.27 is out of support")
         .passes("a", &["tear-down", "prove-clean"])
         .unit_clean("a")
-        .fails_as(
-            "b",
-            "provision",
-            Class::TimedOut,
-            "not available after 20m: `Machine/e2e/x` waits",
-        )
+        .fails_as("b", "provision", Class::TimedOut, "not available after 20m: `Machine/e2e/x` waits")
         .fails_as("b", "provision", Class::Terminal, "quota exceeded")
         .skips("b", "check/nodes-ready", "not run: provision failed")
         .fails_as("b", "tear-down", Class::TearDown, "not gone after 15m")
@@ -198,12 +176,7 @@ fn a_run_cut_short_at_any_event_gives_a_valid_report_that_is_not_green() {
 fn a_run_of_nothing_is_a_valid_report() {
     shown(&Script::new().clean());
     shown(&Script::new().clean_unknown("nobody looked"));
-    shown(
-        &Script::new()
-            .unit("a", CASES)
-            .prepare_fails(Class::Refused, "no such variable")
-            .kept(),
-    );
+    shown(&Script::new().unit("a", CASES).prepare_fails(Class::Refused, "no such variable").kept());
 }
 
 #[test]
@@ -227,11 +200,7 @@ fn the_file_stays_small_whatever_the_logs_hold() {
     let xml = junit(&script.report());
     check(&xml);
     assert!(xml.len() <= MAX_FILE, "{} bytes", xml.len());
-    assert!(
-        xml.len() > MAX_FILE / 50,
-        "as much as fits is kept: {} bytes",
-        xml.len()
-    );
+    assert!(xml.len() > MAX_FILE / 50, "as much as fits is kept: {} bytes", xml.len());
 }
 
 fn hostile() -> impl Strategy<Value = String> {

@@ -41,12 +41,7 @@ impl Lines {
     /// Lines of at most `width` characters.
     #[must_use]
     pub fn new(detail: Detail, width: usize) -> Self {
-        Self {
-            detail,
-            width,
-            start: None,
-            units: HashMap::new(),
-        }
+        Self { detail, width, start: None, units: HashMap::new() }
     }
 
     /// The lines for one event; often none.
@@ -72,12 +67,7 @@ impl Lines {
         let all = self.detail == Detail::All;
         let tally = event.unit.clone().map(|unit| self.units.entry(unit).or_default());
         let text = match &event.kind {
-            EventKind::RunStarted {
-                run,
-                units,
-                left_out,
-                harness,
-            } => {
+            EventKind::RunStarted { run, units, left_out, harness } => {
                 let mut texts = vec![format!(
                     "run {run}: {}, {} left out; stack-e2e {harness}",
                     count(units.len(), "combination"),
@@ -85,21 +75,16 @@ impl Lines {
                 )];
                 if all {
                     texts.extend(
-                        units
-                            .iter()
-                            .map(|unit| format!("{} is {}: {}", unit.id, unit.scenario, unit.name)),
+                        units.iter().map(|unit| format!("{} is {}: {}", unit.id, unit.scenario, unit.name)),
                     );
                 }
                 return texts;
             }
-            EventKind::RunResumed { unfinished } => Some(format!(
-                "resumed: {} to finish",
-                count(unfinished.len(), "combination")
-            )),
+            EventKind::RunResumed { unfinished } => {
+                Some(format!("resumed: {} to finish", count(unfinished.len(), "combination")))
+            }
             EventKind::Prepared { failure: None } => all.then(|| "prepared".into()),
-            EventKind::Prepared {
-                failure: Some(failure),
-            } => Some(format!(
+            EventKind::Prepared { failure: Some(failure) } => Some(format!(
                 "{} prepare: {}",
                 word(Verdict::of_failure(failure)),
                 cause(failure, self.width)
@@ -109,11 +94,7 @@ impl Lines {
             EventKind::Intent { act, object } => match act {
                 // The first step of a long wait, and the beginning of the end.
                 Act::Create | Act::Delete if all && object.kind == "Cluster" => {
-                    let verb = if *act == Act::Create {
-                        "creating"
-                    } else {
-                        "deleting"
-                    };
+                    let verb = if *act == Act::Create { "creating" } else { "deleting" };
                     Some(format!("{verb} {object}"))
                 }
                 Act::Create | Act::Change | Act::Delete => None,
@@ -132,20 +113,14 @@ impl Lines {
                     None
                 }
             }
-            EventKind::CaseFinished {
-                case,
-                attempt,
-                started,
-                outcome,
-            } => {
+            EventKind::CaseFinished { case, attempt, started, outcome } => {
                 let (verdict, why) = match outcome {
                     Outcome::Passed { note } => (Verdict::Passed, note.clone()),
                     Outcome::Skipped { reason } => (Verdict::Skipped, reason.clone()),
                     Outcome::Failed { failure, expected } => match (Verdict::of_failure(failure), expected) {
-                        (Verdict::Failed, Some(reason)) => (
-                            Verdict::Skipped,
-                            format!("known: {reason} ({})", cause(failure, self.width)),
-                        ),
+                        (Verdict::Failed, Some(reason)) => {
+                            (Verdict::Skipped, format!("known: {reason} ({})", cause(failure, self.width)))
+                        }
                         (verdict, _) => (verdict, cause(failure, self.width)),
                     },
                 };
@@ -180,9 +155,7 @@ impl Lines {
                 None => "kept on request".into(),
             }),
             EventKind::UnitFinished { clean } => {
-                let cases = tally
-                    .map(|tally| std::mem::take(&mut tally.cases))
-                    .unwrap_or_default();
+                let cases = tally.map(|tally| std::mem::take(&mut tally.cases)).unwrap_or_default();
                 let verdict = cases.values().max().copied().unwrap_or(Verdict::Errored);
                 let verdict = match clean {
                     Cleanliness::Clean | Cleanliness::Kept => verdict,
@@ -226,22 +199,12 @@ pub(super) fn tally_words<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> St
     for verdict in verdicts {
         *counts.entry(*verdict).or_default() += 1;
     }
-    let order = [
-        Verdict::Passed,
-        Verdict::Flaky,
-        Verdict::Failed,
-        Verdict::Errored,
-        Verdict::Skipped,
-    ];
+    let order = [Verdict::Passed, Verdict::Flaky, Verdict::Failed, Verdict::Errored, Verdict::Skipped];
     let parts: Vec<String> = order
         .iter()
         .filter_map(|verdict| Some(format!("{} {}", counts.get(verdict)?, verdict.as_str())))
         .collect();
-    if parts.is_empty() {
-        "nothing was looked at".into()
-    } else {
-        parts.join(", ")
-    }
+    if parts.is_empty() { "nothing was looked at".into() } else { parts.join(", ") }
 }
 
 #[cfg(test)]
@@ -269,12 +232,7 @@ mod tests {
         let script = script
             .fails_as("a", "provision", FailureClass::Infrastructure, "no route to host")
             .passes("a", &["provision"])
-            .fails_as_expected(
-                "a",
-                "check/x",
-                FailureClass::CheckFailed,
-                "1.27 is out of support",
-            )
+            .fails_as_expected("a", "check/x", FailureClass::CheckFailed, "1.27 is out of support")
             .cancelled(CancelReason::Interrupt)
             .unit_ends("a", script::left(&["Machine/e2e/x", "Machine/e2e/y"]))
             .resumed(&["a"])
@@ -297,12 +255,8 @@ mod tests {
     fn hostile_texts_stay_on_their_line() {
         let hostile = "a\n::set-output name=x::y\n\u{1b}[2J\u{1b}]0;title\u{7}\r[0s] FAKE";
         let script = Script::new().unit("a", &[hostile]).started();
-        let script = script
-            .waits("a", 60, Phase::Check, hostile)
-            .fails("a", hostile, hostile);
-        let script = script
-            .collects("a", &[hostile], &[hostile])
-            .clean_unknown(hostile);
+        let script = script.waits("a", 60, Phase::Check, hostile).fails("a", hostile, hostile);
+        let script = script.collects("a", &[hostile], &[hostile]).clean_unknown(hostile);
         for line in shown(&script, Detail::All).lines() {
             assert!(line.starts_with('['), "{line:?}");
             assert!(line.chars().all(|c| !c.is_control()), "{line:?}");

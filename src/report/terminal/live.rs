@@ -56,10 +56,7 @@ impl Row {
     pub fn render(&self, width: usize) -> String {
         let name_width = (width / 3).clamp(8, 45);
         let name = shorten(&self.name, name_width);
-        let line = format!(
-            "{name:<name_width$}  {:<11} {:>6}  {}",
-            self.phase, self.elapsed, self.why
-        );
+        let line = format!("{name:<name_width$}  {:<11} {:>6}  {}", self.phase, self.elapsed, self.why);
         shorten(line.trim_end(), width).into_owned()
     }
 }
@@ -136,9 +133,7 @@ impl LiveState {
         let bad = number(|unit| unit.state == State::Ended && unit.verdict.is_bad());
         let good = number(|unit| unit.state == State::Ended && !unit.verdict.is_bad());
         let time = elapsed(self.start.unwrap_or(now), now);
-        let stopping = self
-            .stopping
-            .map_or(String::new(), |why| format!("; stopping: {why}"));
+        let stopping = self.stopping.map_or(String::new(), |why| format!("; stopping: {why}"));
         format!(
             "{time}  {}: {running} at work, {queued} queued, {good} good, {bad} bad{stopping}",
             count(self.units.len(), "combination")
@@ -201,8 +196,7 @@ impl Live {
 
     /// Draws the table as of `now`.
     pub fn tick(&mut self, now: Timestamp) {
-        self.header
-            .set_message(shorten(&self.state.header(now), self.width).into_owned());
+        self.header.set_message(shorten(&self.state.header(now), self.width).into_owned());
         let rows = self.state.rows(now);
         self.bars.retain(|unit, bar| {
             let stays = rows.iter().any(|row| row.unit == *unit);
@@ -214,10 +208,8 @@ impl Live {
         });
         for row in rows {
             let text = row.render(self.width);
-            let bar = self
-                .bars
-                .entry(row.unit)
-                .or_insert_with(|| self.screen.insert_before(&self.header, bar()));
+            let bar =
+                self.bars.entry(row.unit).or_insert_with(|| self.screen.insert_before(&self.header, bar()));
             bar.set_message(text);
         }
     }
@@ -261,19 +253,10 @@ mod tests {
     #[test]
     fn the_table_while_units_are_at_work() {
         let cases = &["provision", "check/nodes-ready"];
-        let script = Script::new()
-            .unit("a", cases)
-            .unit("b", cases)
-            .unit("c", cases)
-            .started();
+        let script = Script::new().unit("a", cases).unit("b", cases).unit("c", cases).started();
         let script = script
             .phase("a", Phase::Provision)
-            .waits(
-                "a",
-                20,
-                Phase::Provision,
-                "Machine/e2e/e2e-a-cp-1: waiting\u{1b}[2J for a node",
-            )
+            .waits("a", 20, Phase::Provision, "Machine/e2e/e2e-a-cp-1: waiting\u{1b}[2J for a node")
             .phase("b", Phase::Check)
             .fails("b", "check/nodes-ready", "2 of 3 nodes")
             .passes("c", cases)

@@ -34,10 +34,7 @@ pub struct SummaryContext<'a> {
 /// The last screen of a run.
 #[must_use]
 pub fn summary(report: &RunReport, context: &SummaryContext<'_>) -> String {
-    let mut screen = Screen {
-        context,
-        text: String::new(),
-    };
+    let mut screen = Screen { context, text: String::new() };
     screen.verdict(report);
     screen.run_trouble(report);
     screen.bad_units(report);
@@ -77,16 +74,12 @@ impl Screen<'_> {
 
     /// `  key:      value`; nothing is cut when it is a command, as half a command is worse than a long line.
     fn command(&mut self, key: &str, command: &str) {
-        self.text
-            .push_str(&format!("  {key:<10}{}\n", one_line(command, usize::MAX)));
+        self.text.push_str(&format!("  {key:<10}{}\n", one_line(command, usize::MAX)));
     }
 
     /// `  key:      value`, over several lines when it is long: a cause that is cut off is no cause.
     fn field(&mut self, key: &str, value: &str) {
-        for (number, line) in wrap(value, self.context.width.saturating_sub(12).max(20))
-            .iter()
-            .enumerate()
-        {
+        for (number, line) in wrap(value, self.context.width.saturating_sub(12).max(20)).iter().enumerate() {
             let key = if number == 0 { key } else { "" };
             self.text.push_str(&format!("  {key:<10}{line}\n"));
         }
@@ -197,11 +190,7 @@ impl Screen<'_> {
 
     fn bad_unit(&mut self, unit: &UnitReport) {
         self.text.push('\n');
-        self.head(
-            loud(unit.verdict()),
-            bad_style(),
-            &format!("{}  {}", unit.info.id, title(unit)),
-        );
+        self.head(loud(unit.verdict()), bad_style(), &format!("{}  {}", unit.info.id, title(unit)));
         let troubles: Vec<&CaseReport> = unit.cases.iter().filter(|case| case.verdict.is_bad()).collect();
         match troubles.first() {
             Some(first) => {
@@ -216,10 +205,7 @@ impl Screen<'_> {
                 }
             }
             // All cases are well, so it is the proof that is missing.
-            None => self.line(&format!(
-                "  {}",
-                one_line(&clean_words(&unit.clean), self.context.width)
-            )),
+            None => self.line(&format!("  {}", one_line(&clean_words(&unit.clean), self.context.width))),
         }
         for case in troubles.iter().skip(1).take(3) {
             self.field("then:", &trouble(case));
@@ -245,10 +231,7 @@ impl Screen<'_> {
                 let number = count(objects.len(), "object");
                 self.head("LEFT BEHIND", bad_style(), &number);
                 for object in objects.iter().take(MAX_LIST) {
-                    self.line(&format!(
-                        "  {}",
-                        one_line(&object.to_string(), self.context.width)
-                    ));
+                    self.line(&format!("  {}", one_line(&object.to_string(), self.context.width)));
                 }
                 if objects.len() > MAX_LIST {
                     self.line(&format!("  … and {} more", objects.len() - MAX_LIST));
@@ -296,10 +279,9 @@ impl Screen<'_> {
                     Some(Outcome::Passed { note }) if note.starts_with("expected to fail") => {
                         lines.push(("FIXED", format!("{id}  {}: {note}", case.case)));
                     }
-                    Some(Outcome::Failed {
-                        failure,
-                        expected: Some(reason),
-                    }) if case.verdict == Verdict::Skipped => {
+                    Some(Outcome::Failed { failure, expected: Some(reason) })
+                        if case.verdict == Verdict::Skipped =>
+                    {
                         let summary = &failure.summary;
                         lines.push(("KNOWN", format!("{id}  {}: {reason} ({summary})", case.case)));
                     }
@@ -316,10 +298,7 @@ impl Screen<'_> {
             self.head(word, notice(), &rest);
         }
         if more > 0 {
-            self.line(&format!(
-                "… and {more} more: see the report in {}",
-                self.context.run_dir
-            ));
+            self.line(&format!("… and {more} more: see the report in {}", self.context.run_dir));
         }
     }
 
@@ -331,10 +310,7 @@ impl Screen<'_> {
         for one in &report.left_out {
             *reasons.entry(&one.reason).or_default() += 1;
         }
-        self.line(&format!(
-            "\nleft out: {}",
-            count(report.left_out.len(), "combination")
-        ));
+        self.line(&format!("\nleft out: {}", count(report.left_out.len(), "combination")));
         let more = reasons.len().saturating_sub(MAX_LIST);
         for (reason, number) in reasons.into_iter().take(MAX_LIST) {
             let reason = one_line(reason, self.context.width);
@@ -351,16 +327,8 @@ impl Screen<'_> {
         let cases: Vec<Verdict> = cases.map(|case| case.verdict).collect();
         self.text.push('\n');
         if !units.is_empty() {
-            self.line(&format!(
-                "{}: {}",
-                count(units.len(), "combination"),
-                tally_words(units.iter())
-            ));
-            self.line(&format!(
-                "{}: {}",
-                count(cases.len(), "case"),
-                tally_words(cases.iter())
-            ));
+            self.line(&format!("{}: {}", count(units.len(), "combination"), tally_words(units.iter())));
+            self.line(&format!("{}: {}", count(cases.len(), "case"), tally_words(cases.iter())));
         }
         self.line(&format!("everything about this run: {}", self.context.run_dir));
     }
@@ -425,13 +393,7 @@ mod tests {
         };
         let report = script.report();
         let plain = summary(&report, &context);
-        let styled = summary(
-            &report,
-            &SummaryContext {
-                color: true,
-                ..context
-            },
-        );
+        let styled = summary(&report, &SummaryContext { color: true, ..context });
         assert_eq!(anstream::adapter::strip_str(&styled).to_string(), plain);
         assert_ne!(styled, plain);
         plain
@@ -457,10 +419,7 @@ mod tests {
         insta::assert_snapshot!("all_passed", screen(&script::all_passed()));
         insta::assert_snapshot!("one_failure", screen(&script::one_failure()));
         let gone = &["tear-down", "prove-clean"];
-        insta::assert_snapshot!(
-            "timed_out",
-            screen(&timed_out().passes("a", gone).unit_clean("a").clean())
-        );
+        insta::assert_snapshot!("timed_out", screen(&timed_out().passes("a", gone).unit_clean("a").clean()));
         insta::assert_snapshot!(
             "kept",
             screen(
@@ -490,10 +449,7 @@ mod tests {
                         "`Cluster/e2e/e2e-a` is not gone after 15m00s"
                     )
                     .fails_as("a", "prove-clean", Class::Leftover, "2 objects are left")
-                    .unit_ends(
-                        "a",
-                        script::left(&["Cluster/e2e/e2e-a", "Machine/e2e/e2e-a-cp-1"])
-                    )
+                    .unit_ends("a", script::left(&["Cluster/e2e/e2e-a", "Machine/e2e/e2e-a-cp-1"]))
                     .left(&["Cluster/e2e/e2e-a", "Machine/e2e/e2e-a-cp-1"])
             )
         );
@@ -501,11 +457,7 @@ mod tests {
 
     #[test]
     fn screens_of_runs_that_did_not_end_as_planned() {
-        let many = || {
-            ["a", "b", "c", "d", "e"]
-                .iter()
-                .fold(Script::new(), |s, u| s.unit(u, CASES))
-        };
+        let many = || ["a", "b", "c", "d", "e"].iter().fold(Script::new(), |s, u| s.unit(u, CASES));
         insta::assert_snapshot!(
             "infrastructure",
             screen(
@@ -545,18 +497,11 @@ mod tests {
             .started()
             .fails("a", "provision", "first try")
             .passes("a", &["provision"])
-            .fails_as_expected(
-                "a",
-                "check/nodes-ready",
-                Class::CheckFailed,
-                "1.27 is out of support",
-            )
+            .fails_as_expected("a", "check/nodes-ready", Class::CheckFailed, "1.27 is out of support")
             .ends(
                 "a",
                 "check/dns",
-                Outcome::Passed {
-                    note: "expected to fail but passed: remove the expect entry".into(),
-                },
+                Outcome::Passed { note: "expected to fail but passed: remove the expect entry".into() },
             )
             .passes("a", &["tear-down", "prove-clean"])
             .unit_clean("a")
@@ -574,9 +519,7 @@ mod tests {
             .fails_with(
                 "a",
                 hostile,
-                Failure::new(Class::CheckFailed, hostile)
-                    .hint(hostile)
-                    .about(Some(object("a/b"))),
+                Failure::new(Class::CheckFailed, hostile).hint(hostile).about(Some(object("a/b"))),
             )
             .collects("a", &[hostile], &[hostile])
             .clean_unknown(hostile);

@@ -1,0 +1,172 @@
+//! Controllers come to rest, and applying the same thing twice changes nothing.
+
+use super::{CheckContext, Checked, failed};
+use crate::cluster::{ClusterView, ObjectExt};
+use crate::event::{Failure, FailureClass};
+use crate::types::{ObjectRef, show_duration};
+use kube::ResourceExt;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// For that long no object may change. Cluster API probes a workload cluster every 10 s and looks at health
+/// checks more often, so a loop shows within it.
+const REST: Duration = Duration::from_secs(12);
+/// What follows a change (status copied from object to object) is over by then.
+const REST_LIMIT: Duration = Duration::from_secs(90);
+
+pub(super) async fn quiescence(cx: &mut CheckContext<'_>) -> Result<Checked, Failure> {
+    let start = Instant::now();
+    let mut writes: BTreeMap<ObjectRef, u32> = BTreeMap::new();
+    let mut before = cx.views.borrow_and_update().clone();
+    loop {
+        let rested = before.changed + REST;
+        if before.trouble.is_none() && before.synced && Instant::now() >= rested {
+            return Ok(Checked::Passed(format!("no object changed for {}", show_duration(REST))));
+        }
+        tokio::select! {
+            changed = cx.views.changed() => {
+                if changed.is_err() {
+                    return Err(Failure::new(FailureClass::Infrastructure, "the observer has ended"));
+                }
+                let now = cx.views.borrow_and_update().clone();
+                for object in changed_objects(&before, &now) {
+                    *writes.entry(object).or_default() += 1;
+                }
+                before = now;
+            }
+            () = tokio::time::sleep_until(rested.min(start + REST_LIMIT)) => {}
+        }
+        if start.elapsed() >= REST_LIMIT {
+            return Ok(restless(&before, &writes));
+        }
+    }
+}
+
+fn restless(last: &ClusterView, writes: &BTreeMap<ObjectRef, u32>) -> Checked {
+    if let Some((_, why)) = &last.trouble {
+        return Checked::Failed(Failure::new(FailureClass::Infrastructure, why.clone()));
+    }
+    let mut by_count: Vec<_> = writes.iter().collect();
+    by_count.sort_by_key(|(object, count)| (std::cmp::Reverse(**count), (*object).clone()));
+    let worst: Vec<String> =
+        by_count.iter().take(3).map(|(o, count)| format!("{}/{} {count} times", o.kind, o.name)).collect();
+    let summary = format!("objects keep changing: within {} {}", show_duration(REST_LIMIT), worst.join(", "));
+    let object = by_count.first().map(|(object, _)| (*object).clone());
+    Checked::Failed(Failure::new(FailureClass::CheckFailed, summary).about(object))
+}
+
+fn changed_objects(before: &ClusterView, now: &ClusterView) -> Vec<ObjectRef> {
+    let versions = |view: &ClusterView| -> BTreeMap<ObjectRef, String> {
+        view.objects.iter().map(|o| (o.reference(), o.resource_version().unwrap_or_default())).collect()
+    };
+    let (before, now) = (versions(before), versions(now));
+    let changed = now.iter().filter(|(object, version)| before.get(*object) != Some(version));
+    let gone = before.keys().filter(|object| !now.contains_key(*object));
+    changed.map(|(object, _)| object.clone()).chain(gone.cloned()).collect()
+}
+
+pub(super) async fn no_drift(cx: &mut CheckContext<'_>) -> Result<Checked, Failure> {
+    let namespace = Some(cx.namespace.as_str());
+    let kind = crate::cluster::Kind::cluster();
+    let before = cx.api.get(&kind, namespace, cx.cluster.as_str()).await.map_err(|error| error.failure())?;
+    let Some(before) = before else { return Ok(failed("the Cluster does not exist")) };
+    // A dry run: if the second apply would change something, the check must not make the change.
+    let after = cx.api.apply(cx.manifest, true).await.map_err(|error| error.failure())?;
+    Ok(match first_difference("", &before.data["spec"], &after.data["spec"]) {
+        Some(path) => failed(format!("applying the same manifest again would change spec{path}")),
+        None if before.metadata.generation != after.metadata.generation => {
+            failed("applying the same manifest again would make a new generation")
+        }
+        None => match cx.views.borrow().root().and_then(|root| root.condition("TopologyReconciled")) {
+            Some(cond) if cond.status == "True" => Checked::Passed("a second apply changes nothing".into()),
+            Some(cond) => failed(crate::cluster::condition::say(&cond)),
+            None => failed("the Cluster has no condition TopologyReconciled"),
+        },
+    })
+}
+
+/// The path of the first value that differs, e.g. `.topology.version`.
+fn first_difference(path: &str, a: &serde_json::Value, b: &serde_json::Value) -> Option<String> {
+    use serde_json::Value::{Array, Object};
+    match (a, b) {
+        (Object(x), Object(y)) => {
+            let keys: std::collections::BTreeSet<_> = x.keys().chain(y.keys()).collect();
+            keys.into_iter().find_map(|key| {
+                let path = format!("{path}.{key}");
+                match (x.get(key), y.get(key)) {
+                    (Some(a), Some(b)) => first_difference(&path, a, b),
+                    _ => Some(path),
+                }
+            })
+        }
+        (Array(x), Array(y)) if x.len() == y.len() => x
+            .iter()
+            .zip(y)
+            .enumerate()
+            .find_map(|(i, (a, b))| first_difference(&format!("{path}[{i}]"), a, b)),
+        _ => (a != b).then(|| path.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::ClusterName;
+    use serde_json::json;
+    use std::sync::Arc;
+
+    fn view(versions: &[(&str, &str)]) -> ClusterView {
+        let object = |(name, version): &(&str, &str)| {
+            Arc::new(
+                serde_json::from_value(json!({"apiVersion": "v1", "kind": "Machine",
+                    "metadata": {"name": name, "resourceVersion": version}}))
+                .unwrap(),
+            )
+        };
+        ClusterView {
+            objects: versions.iter().map(object).collect(),
+            synced: true,
+            ..ClusterView::empty(ClusterName::new("c1").unwrap())
+        }
+    }
+
+    #[test]
+    fn changes_are_counted_by_object() {
+        let names = |a: &[(&str, &str)], b: &[(&str, &str)]| -> Vec<String> {
+            changed_objects(&view(a), &view(b)).into_iter().map(|object| object.name).collect()
+        };
+        assert_eq!(names(&[("a", "1"), ("b", "1")], &[("a", "1"), ("b", "2")]), ["b"]);
+        assert_eq!(names(&[("a", "1")], &[("a", "1"), ("new", "1")]), ["new"]);
+        assert_eq!(names(&[("a", "1"), ("gone", "1")], &[("a", "1")]), ["gone"]);
+    }
+
+    #[test]
+    fn a_hot_loop_names_the_object_that_changes_most() {
+        let object =
+            |name: &str| ObjectRef { kind: "Machine".into(), namespace: String::new(), name: name.into() };
+        let writes = [(object("calm"), 1), (object("hot"), 40)].into();
+        let Checked::Failed(failure) = restless(&view(&[]), &writes) else { panic!("must fail") };
+        assert_eq!(
+            failure.summary,
+            "objects keep changing: within 1m30s Machine/hot 40 times, Machine/calm 1 times"
+        );
+        assert_eq!(failure.object, Some(object("hot")));
+    }
+
+    #[test]
+    fn drift_is_named_by_its_path() {
+        let a = json!({"topology": {"version": "v1", "list": [1, {"x": 1}]}});
+        let diff = |b| first_difference("", &a, &b);
+        assert_eq!(diff(a.clone()), None);
+        assert_eq!(
+            diff(json!({"topology": {"version": "v2", "list": [1, {"x": 1}]}})).unwrap(),
+            ".topology.version"
+        );
+        assert_eq!(
+            diff(json!({"topology": {"version": "v1", "list": [1, {"x": 2}]}})).unwrap(),
+            ".topology.list[1].x"
+        );
+        assert_eq!(diff(json!({"topology": {"list": [1, {"x": 1}]}})).unwrap(), ".topology.version");
+    }
+}

@@ -1,0 +1,350 @@
+//! Clusters through Cluster API: the verbs that act on a management cluster, and the proof that nothing is left.
+//!
+//! The callers write their intent down before they call a verb, and keep the time; nothing here prints or retries
+//! beyond a single call.
+
+use super::{Leftover, manifest};
+use crate::cluster::{Api, ApiError, Kind, ObjectExt, Observer, Why, condition, wait};
+use crate::event::{Cleanliness, Failure, FailureClass};
+use crate::plan::{Plan, PlannedRun};
+use crate::types::{Namespace, ObjectRef, Owner, RunId, Target, label, show_duration};
+use futures::StreamExt;
+use kube::ResourceExt;
+use kube::api::DynamicObject;
+use kube::runtime::{WatchStreamExt, watcher};
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A namespace that every Kubernetes cluster has: a list of namespaces without it is not to be believed.
+const NAMESPACE_SENTINEL: &str = "kube-system";
+
+/// A plan at work on a management cluster.
+pub struct Capi {
+    api: Api,
+    plan: Arc<Plan>,
+    observer: Observer,
+    kinds: Vec<Kind>,
+}
+
+impl Capi {
+    /// Starts observing the plan's namespace, which need not exist yet.
+    #[must_use]
+    pub fn start(api: Api, plan: Arc<Plan>) -> Self {
+        let mut kinds = Kind::core();
+        kinds.extend(Kind::from_templates(&plan.shared));
+        let clusters: Vec<_> = plan.runs.iter().map(|run| run.cluster.clone()).collect();
+        let observer = Observer::start(&api, &plan.namespace, &kinds, &clusters);
+        Self { api, plan, observer, kinds }
+    }
+
+    /// The management cluster.
+    #[must_use]
+    pub fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// What is observed.
+    #[must_use]
+    pub fn observer(&self) -> &Observer {
+        &self.observer
+    }
+
+    /// Makes the run's namespace, its sentinel, and the ClusterClasses with their templates. Everything may be
+    /// there already when a killed run is resumed.
+    ///
+    /// # Errors
+    /// An object is refused, the namespace is somebody else's, or the API server does not answer.
+    pub async fn prepare(&self) -> Result<(), Failure> {
+        let made = match self.api.create(&manifest::namespace(&self.plan)).await {
+            Err(error) if error.is_conflict() => self.adopt_namespace().await?,
+            other => other.map_err(|error| error.failure())?,
+        };
+        if made.is_deleting() {
+            let summary = format!("namespace `{}` is still being deleted", self.plan.namespace);
+            return Err(Failure::new(FailureClass::Infrastructure, summary).about(Some(made.reference())));
+        }
+        self.api.apply(&manifest::sentinel(&self.plan), false).await.map_err(|e| e.failure())?;
+        // The ClusterClass last: its webhook looks for the templates that it refers to.
+        let mut objects = manifest::shared(&self.plan);
+        objects.sort_by_key(|object| object.get("kind").and_then(Value::as_str) == Some("ClusterClass"));
+        for object in &objects {
+            self.api.apply(object, false).await.map_err(|error| {
+                error.failure().hint("`stack-e2e plan --format json` prints the objects that are applied")
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A namespace of that name exists: ours, when a reply was lost or the run is resumed.
+    async fn adopt_namespace(&self) -> Result<DynamicObject, Failure> {
+        let name = self.plan.namespace.as_str();
+        let found = self.api.get(&Kind::namespace(), None, name).await.map_err(|e| e.failure())?;
+        found
+            .filter(|n| n.labels().get(label::RUN).map(String::as_str) == Some(self.plan.run.as_str()))
+            .ok_or_else(|| {
+                let summary = format!("namespace `{name}` exists and does not belong to this run");
+                Failure::new(FailureClass::Infrastructure, summary)
+            })
+    }
+
+    /// Creates or changes the cluster: applies its manifest for `target`.
+    ///
+    /// # Errors
+    /// The manifest is refused or the API server does not answer.
+    pub async fn apply(&self, run: &PlannedRun, target: &Target) -> Result<DynamicObject, ApiError> {
+        self.api.apply(&manifest::cluster(&self.plan, run, target), false).await
+    }
+
+    /// Waits until the cluster has reached `target` and rests.
+    ///
+    /// # Errors
+    /// It cannot get there, or not in time.
+    pub async fn await_target(
+        &self,
+        run: &PlannedRun,
+        target: &Target,
+        limit: Duration,
+        on_why: impl FnMut(&Why),
+    ) -> Result<(), Failure> {
+        let mut views = self.observer.views(&run.cluster).ok_or_else(|| unobserved(run))?;
+        wait(&mut views, limit, on_why, |view| condition::settled(view, target)).await.map_err(|error| {
+            error.failure(&format!("cluster `{}` did not become {}", run.cluster, describe(target)))
+        })
+    }
+
+    /// Asks for the deletion of the cluster; `false` when there is none.
+    ///
+    /// # Errors
+    /// The delete is refused or the API server does not answer.
+    pub async fn delete(&self, run: &PlannedRun) -> Result<bool, Failure> {
+        let namespace = Some(self.plan.namespace.as_str());
+        let deleted = self.api.delete(&Kind::cluster(), namespace, run.cluster.as_str(), None).await;
+        deleted.map_err(|error| Failure { class: FailureClass::TearDown, ..error.failure() })
+    }
+
+    /// Waits until nothing of the cluster is left among the observed kinds.
+    ///
+    /// # Errors
+    /// Something is left when the time is over; the failure names it and what it waits for.
+    pub async fn await_gone(
+        &self,
+        run: &PlannedRun,
+        limit: Duration,
+        on_why: impl FnMut(&Why),
+    ) -> Result<(), Failure> {
+        let mut views = self.observer.views(&run.cluster).ok_or_else(|| unobserved(run))?;
+        wait(&mut views, limit, on_why, condition::gone).await.map_err(|error| {
+            let failure = error.failure(&format!("cluster `{}` is not gone", run.cluster));
+            Failure { class: FailureClass::TearDown, ..failure }
+        })
+    }
+
+    /// Lists everything that could be left of a cluster, afresh from etcd. The sentinel must be in sight, and no
+    /// list may be older than it.
+    pub async fn left(&self, run: &PlannedRun) -> Cleanliness {
+        match self.list_left(run).await {
+            Ok(objects) if objects.is_empty() => Cleanliness::Clean,
+            Ok(objects) => Cleanliness::Left { objects },
+            Err(why) => Cleanliness::Unknown { why },
+        }
+    }
+
+    async fn list_left(&self, run: &PlannedRun) -> Result<Vec<ObjectRef>, String> {
+        let namespace = Some(self.plan.namespace.as_str());
+        let ours = manifest::run_selector(&self.plan.run);
+        let sentinel =
+            self.api.list(&Kind::config_map(), namespace, &ours).await.map_err(|e| e.to_string())?;
+        if !sentinel.objects.iter().any(|object| object.name_any() == manifest::SENTINEL) {
+            return Err(format!(
+                "the list of ConfigMaps of namespace `{}` lacks the sentinel `{}`, so no list can be believed",
+                self.plan.namespace,
+                manifest::SENTINEL
+            ));
+        }
+        let not_before: u64 = sentinel.resource_version.parse().unwrap_or(0);
+        let selector = manifest::cluster_selector(run);
+        let mut left = Vec::new();
+        for kind in self.kinds.iter().chain([&Kind::secret()]) {
+            let listing = self.api.list(kind, namespace, &selector).await.map_err(|e| e.to_string())?;
+            let version: u64 = listing.resource_version.parse().unwrap_or(0);
+            if version < not_before {
+                return Err(format!("the list of {} is older than the sentinel's", kind.name()));
+            }
+            let mut objects: Vec<_> = listing.objects.iter().map(|object| named(object, kind)).collect();
+            objects.sort();
+            left.extend(objects);
+        }
+        // The Cluster itself carries the label only once its controller has seen it.
+        let cluster = self.api.get(&Kind::cluster(), namespace, run.cluster.as_str()).await;
+        if let Some(cluster) = cluster.map_err(|e| e.to_string())? {
+            let reference = named(&cluster, &Kind::cluster());
+            if !left.contains(&reference) {
+                left.push(reference);
+            }
+        }
+        Ok(left)
+    }
+
+    /// Deletes the run's namespace with all that is shared, and proves that nothing of the run is left anywhere.
+    pub async fn finish(&self, limit: Duration) -> Cleanliness {
+        remove_namespace(&self.api, &self.plan.run, &self.plan.namespace, limit).await
+    }
+}
+
+fn unobserved(run: &PlannedRun) -> Failure {
+    Failure::new(FailureClass::Harness, format!("cluster `{}` is not observed", run.cluster))
+}
+
+fn describe(target: &Target) -> String {
+    format!(
+        "available with {} control plane and {} worker Machines on {}",
+        target.control_planes, target.workers, target.release.kubernetes
+    )
+}
+
+/// List items may come without their kind.
+fn named(object: &DynamicObject, kind: &Kind) -> ObjectRef {
+    ObjectRef { kind: kind.name().into(), ..object.reference() }
+}
+
+/// Deletes the namespace of a run and waits until it is gone; then lists all namespaces, with a sentinel.
+async fn remove_namespace(api: &Api, run: &RunId, namespace: &Namespace, limit: Duration) -> Cleanliness {
+    let unknown = |error: ApiError| Cleanliness::Unknown { why: error.to_string() };
+    if let Err(error) = api.delete(&Kind::namespace(), None, namespace.as_str(), None).await {
+        // Only a 409 ("already being deleted") may be waited out.
+        if !error.is_conflict() {
+            return unknown(error);
+        }
+    }
+    let waited = await_absence(api, &Kind::namespace(), None, namespace.as_str(), limit).await;
+    if let Err(why) = waited {
+        tracing::debug!(why, "namespace is not gone");
+    }
+    match api.list(&Kind::namespace(), None, "").await {
+        Err(error) => unknown(error),
+        Ok(all) if !all.objects.iter().any(|n| n.name_any() == NAMESPACE_SENTINEL) => Cleanliness::Unknown {
+            why: format!("the list of namespaces lacks `{NAMESPACE_SENTINEL}`, so it cannot be believed"),
+        },
+        Ok(all) => {
+            let ours =
+                |n: &&DynamicObject| n.labels().get(label::RUN).map(String::as_str) == Some(run.as_str());
+            let left: Vec<_> =
+                all.objects.iter().filter(ours).map(|n| named(n, &Kind::namespace())).collect();
+            if left.is_empty() { Cleanliness::Clean } else { Cleanliness::Left { objects: left } }
+        }
+    }
+}
+
+/// Watches one object until it is not there.
+async fn await_absence(
+    api: &Api,
+    kind: &Kind,
+    namespace: Option<&str>,
+    name: &str,
+    limit: Duration,
+) -> Result<(), String> {
+    let objects: kube::Api<DynamicObject> = match namespace {
+        Some(namespace) => kube::Api::namespaced_with(api.client(), namespace, kind.resource()),
+        None => kube::Api::all_with(api.client(), kind.resource()),
+    };
+    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let watching = async {
+        let stream = watcher(objects, config).default_backoff();
+        futures::pin_mut!(stream);
+        let mut seen = false;
+        while let Some(event) = stream.next().await {
+            match event {
+                Ok(watcher::Event::Init) => seen = false,
+                Ok(watcher::Event::InitApply(_)) => seen = true,
+                Ok(watcher::Event::InitDone) if !seen => return,
+                Ok(watcher::Event::Delete(_)) => return,
+                Ok(watcher::Event::InitDone | watcher::Event::Apply(_)) => {}
+                Err(error) => tracing::debug!(%error, "watch is broken"),
+            }
+        }
+    };
+    let ended = tokio::time::timeout(limit, watching).await;
+    ended.map_err(|_| format!("{}/{name} still exists after {}", kind.name(), show_duration(limit)))
+}
+
+/// A run that left something in a management cluster.
+#[derive(Debug, Clone)]
+pub struct LeftRun {
+    /// The run.
+    pub run: RunId,
+    /// Its namespace.
+    pub namespace: Namespace,
+    /// Who carries it out, where the namespace says so.
+    pub owner: Option<Owner>,
+    /// What is left.
+    pub objects: Vec<Leftover>,
+}
+
+/// Finds what runs have left, by labels alone: no journal and no plan is needed.
+///
+/// # Errors
+/// The lists cannot be had, or cannot be believed.
+pub async fn find_left(api: &Api) -> Result<Vec<LeftRun>, Failure> {
+    let all = api.list(&Kind::namespace(), None, "").await.map_err(|e| e.failure())?;
+    if !all.objects.iter().any(|n| n.name_any() == NAMESPACE_SENTINEL) {
+        let summary =
+            format!("the list of namespaces lacks `{NAMESPACE_SENTINEL}`, so it cannot be believed");
+        return Err(Failure::new(FailureClass::Infrastructure, summary));
+    }
+    let mut found = Vec::new();
+    for namespace in &all.objects {
+        // Three marks must agree before anything is taken for ours; a prefix alone never decides.
+        let labels = namespace.labels();
+        let Some(run) = labels.get(label::RUN).and_then(|run| run.parse::<RunId>().ok()) else { continue };
+        let managed = labels.get(label::MANAGED_BY).map(String::as_str) == Some(label::MANAGED_BY_VALUE);
+        let Some(name) = manifest::namespace_name(&run).filter(|n| n.as_str() == namespace.name_any()) else {
+            continue;
+        };
+        if !managed {
+            continue;
+        }
+        let expires = |object: &DynamicObject| {
+            let seconds = object.annotations().get(label::EXPIRES_AT)?.parse().ok()?;
+            jiff::Timestamp::from_second(seconds).ok()
+        };
+        let leftover = |object: &DynamicObject, kind: &Kind| Leftover {
+            run: run.clone(),
+            object: named(object, kind),
+            expires: expires(object).or_else(|| expires(namespace)),
+        };
+        let clusters = api.list(&Kind::cluster(), Some(name.as_str()), "").await.map_err(|e| e.failure())?;
+        let mut objects: Vec<_> = clusters.objects.iter().map(|c| leftover(c, &Kind::cluster())).collect();
+        objects.sort();
+        objects.push(leftover(namespace, &Kind::namespace()));
+        let owner = namespace.annotations().get(label::OWNER).and_then(|owner| owner.parse().ok());
+        found.push(LeftRun { run: run.clone(), namespace: name, owner, objects });
+    }
+    found.sort_by(|a, b| a.run.cmp(&b.run));
+    Ok(found)
+}
+
+/// Removes what one run left: its Clusters first, and only when they are gone the namespace, because the objects
+/// of a Cluster cannot be torn down without their ClusterClass and credentials.
+pub async fn sweep(api: &Api, left: &LeftRun, limit: Duration) -> Cleanliness {
+    let namespace = Some(left.namespace.as_str());
+    let deadline = tokio::time::Instant::now() + limit;
+    let clusters: Vec<_> = left.objects.iter().filter(|l| l.object.kind == "Cluster").collect();
+    for cluster in &clusters {
+        if let Err(error) = api.delete(&Kind::cluster(), namespace, &cluster.object.name, None).await {
+            return Cleanliness::Unknown { why: error.to_string() };
+        }
+    }
+    let mut remaining = Vec::new();
+    for cluster in &clusters {
+        let rest = deadline.saturating_duration_since(tokio::time::Instant::now());
+        if await_absence(api, &Kind::cluster(), namespace, &cluster.object.name, rest).await.is_err() {
+            remaining.push(cluster.object.clone());
+        }
+    }
+    if !remaining.is_empty() {
+        return Cleanliness::Left { objects: remaining };
+    }
+    let rest = deadline.saturating_duration_since(tokio::time::Instant::now());
+    remove_namespace(api, &left.run, &left.namespace, rest.max(Duration::from_secs(30))).await
+}
