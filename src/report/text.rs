@@ -86,6 +86,10 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
                 line.push(' ');
                 line.push_str(word);
             }
+            // Some CI systems take a line that begins so as a command, indented or not.
+            Some(_) | None if word.starts_with("::") || word.starts_with("##[") => {
+                lines.push(format!("> {word}"));
+            }
             Some(_) | None => lines.push(word.to_owned()),
         }
     }
@@ -147,6 +151,7 @@ mod tests {
     fn long_texts_are_wrapped_and_none_is_lost() {
         assert_eq!(wrap("", 10), [""]);
         assert_eq!(wrap("one two three four", 9), ["one two", "three", "four"]);
+        assert_eq!(wrap("some text ::error::x", 9), ["some text", "> ::error::x"]);
         assert_eq!(wrap("a-word-that-is-too-long b", 9), ["a-word-that-is-too-long", "b"]);
     }
 

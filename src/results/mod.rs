@@ -111,12 +111,3 @@ impl CaseReport {
         }
     }
 }
-
-impl UnitReport {
-    /// The first case that makes the unit bad: in the order of a unit's life the first trouble is the most likely
-    /// cause of all later ones.
-    #[must_use]
-    pub fn first_trouble(&self) -> Option<&CaseReport> {
-        self.cases.iter().find(|case| case.verdict >= Verdict::Failed)
-    }
-}

@@ -236,7 +236,10 @@ mod tests {
     use super::*;
     use crate::event::CancelReason;
     use crate::results::script::{self, Script};
+    use indicatif::TermLike;
     use jiff::SignedDuration;
+    use std::io;
+    use std::sync::{Arc, Mutex};
 
     fn screen(script: &Script, width: usize) -> String {
         let events = script.events();
@@ -264,6 +267,64 @@ mod tests {
             .cancelled(CancelReason::Interrupt);
         insta::assert_snapshot!("wide", screen(&script, 110));
         insta::assert_snapshot!("narrow", screen(&script, 60));
+    }
+
+    /// A terminal that remembers what was written to it.
+    #[derive(Debug, Clone, Default)]
+    struct Paper(Arc<Mutex<String>>);
+
+    impl TermLike for Paper {
+        fn width(&self) -> u16 {
+            100
+        }
+        fn move_cursor_up(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> io::Result<()> {
+            self.write_str(text)?;
+            self.write_str("\n")
+        }
+        fn write_str(&self, text: &str) -> io::Result<()> {
+            self.0.lock().unwrap().push_str(text);
+            Ok(())
+        }
+        fn clear_line(&self) -> io::Result<()> {
+            Ok(())
+        }
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_table_is_drawn_and_failures_stay_above_it() {
+        let paper = Paper::default();
+        let target = ProgressDrawTarget::term_like(Box::new(paper.clone()));
+        let mut live = Live::new(target, 100);
+        let events = script::one_failure().events();
+        for event in &events {
+            live.apply(event);
+        }
+        assert!(live.bars.is_empty(), "units that ended leave the table");
+        live.finish();
+        let text = paper.0.lock().unwrap().clone();
+        for wanted in [
+            "] aaaaaaaa  FAILED check/nodes-ready",
+            "Machine/e2e/e2e-a-cp-1: waiting for a node",
+            "2 combinations: 2 at work",
+            "2 combinations: 0 at work, 0 queued, 1 good, 1 bad",
+        ] {
+            assert!(text.contains(wanted), "`{wanted}` is missing in\n{text}");
+        }
     }
 
     #[test]

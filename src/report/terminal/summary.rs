@@ -511,7 +511,8 @@ mod tests {
 
     #[test]
     fn hostile_texts_move_nothing() {
-        let hostile = "x\u{1b}[2J\n::error::y\r\u{202e}z";
+        let hostile = "x\u{1b}[2J\n::error::y\r\u{202e}z ::error::y".repeat(9);
+        let hostile = hostile.as_str();
         let script = Script::new()
             .unit("a", &[hostile])
             .leaves_out(hostile, hostile)
@@ -525,6 +526,6 @@ mod tests {
             .clean_unknown(hostile);
         let text = screen(&script);
         assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
-        assert!(!text.lines().any(|line| line.starts_with("::")), "{text}");
+        assert!(!text.lines().any(|line| line.trim_start().starts_with("::")), "{text}");
     }
 }
