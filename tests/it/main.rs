@@ -1,4 +1,7 @@
 //! Tests of the library's faces, one module for each.
 
+mod hostile;
+mod load;
 mod matrix;
 mod scenario;
+mod schema;

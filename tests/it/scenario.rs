@@ -29,7 +29,7 @@ pub fn read(text: &str) -> Result<Scenario, Problems> {
     parse_bytes(text.as_bytes(), Path::new("test.yaml"), &known()).map_err(Problems)
 }
 
-fn cases(folder: &str) -> Vec<PathBuf> {
+pub fn cases(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new("fixtures/scenario").join(folder);
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap()
@@ -41,7 +41,7 @@ fn cases(folder: &str) -> Vec<PathBuf> {
 }
 
 /// Compares with the file, or writes it.
-fn expect_file(file: &Path, actual: &str) -> Result<(), String> {
+pub fn expect_file(file: &Path, actual: &str) -> Result<(), String> {
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
         std::fs::write(file, actual).unwrap();
         return Ok(());
@@ -59,7 +59,7 @@ fn expect_file(file: &Path, actual: &str) -> Result<(), String> {
     }
 }
 
-fn all_match(results: Vec<Result<(), String>>) {
+pub fn all_match(results: Vec<Result<(), String>>) {
     let wrong: Vec<String> = results.into_iter().filter_map(Result::err).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
