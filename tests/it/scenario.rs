@@ -84,6 +84,30 @@ fn every_malformed_file_has_its_screen() {
 }
 
 #[test]
+fn the_example_of_the_documentation_is_valid() {
+    let page = std::fs::read_to_string("docs/SCENARIOS.md").unwrap();
+    let example = page
+        .split("```yaml\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .unwrap();
+    let scenario = read(example).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(scenario.name.as_str(), "openstack-big-switches");
+}
+
+#[test]
+fn every_screen_in_the_documentation_is_a_real_one() {
+    let page = std::fs::read_to_string("docs/SCENARIOS.md").unwrap();
+    let screen = page
+        .split("```text\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next())
+        .unwrap();
+    let real = std::fs::read_to_string("fixtures/scenario/fail/switch-unquoted-minor.stderr").unwrap();
+    assert!(real.starts_with(screen), "{screen}");
+}
+
+#[test]
 fn every_valid_file_becomes_what_it_says() {
     let files = cases("pass");
     assert!(files.len() >= 6, "there are only {} valid files", files.len());
