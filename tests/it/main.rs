@@ -1,5 +1,6 @@
 //! Tests of the library's faces, one module for each.
 
+mod expression;
 mod hostile;
 mod load;
 mod matrix;
