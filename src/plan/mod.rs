@@ -1,5 +1,9 @@
 //! Matrix x stack x options -> a [`Plan`]: everything decided, nothing left to choose at run time. Pure.
 
+mod build;
+
+pub use build::{KnownCheck, PlanOptions, build, minors};
+
 use crate::event::{LeftOutInfo, UnitInfo};
 use crate::scenario::{Change, Timeouts};
 use crate::types::{

@@ -72,6 +72,8 @@ pub struct RunEnd {
 pub trait Sink {
     /// Something happened.
     fn event(&mut self, event: &Event);
+    /// A second has passed: for screens that show how long something takes.
+    fn tick(&mut self, now: jiff::Timestamp);
     /// A unit has ended, or the run has.
     fn report(&mut self, report: &RunReport);
 }
@@ -171,6 +173,8 @@ pub async fn run(
     dispatcher.begin(&before, options.harness, sink)?;
     let deadline = options.deadline.map(|limit| Instant::now() + limit);
     let mut stop_at: Option<Instant> = None;
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
     while dispatcher.stage != Stage::Done {
         let happening = tokio::select! {
             biased;
@@ -182,6 +186,10 @@ pub async fn run(
                 Some(CancelReason::Terminate | CancelReason::Abort) | None => Happening::HandoverOver,
             },
             () = until(deadline), if dispatcher.reason().is_none() => Happening::Deadline,
+            _ = ticks.tick() => {
+                sink.tick(clock.now());
+                continue;
+            }
         };
         let reason = dispatcher.reason();
         dispatcher.apply(happening, sink);

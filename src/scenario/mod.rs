@@ -14,6 +14,7 @@ mod load;
 mod problem;
 mod rows;
 mod scalar;
+mod schema;
 mod switches;
 mod tree;
 mod variables;
@@ -21,6 +22,7 @@ mod variables;
 pub use document::{parse, parse_bytes};
 pub use load::load;
 pub use problem::{MAX_PROBLEMS, Problem, Problems, SourceText, Span, did_you_mean};
+pub use schema::schema;
 pub use tree::{MAX_DEPTH, MAX_FILE, MAX_LINE, MAX_NODES};
 
 use crate::types::{

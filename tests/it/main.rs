@@ -2,9 +2,13 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests")]
 
+mod expression;
+mod hostile;
+mod load;
 mod matrix;
 mod run;
 mod scenario;
+mod schema;
 mod stack;
 mod support;
 mod tidy;

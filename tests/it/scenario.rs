@@ -25,7 +25,7 @@ pub fn read(text: &str) -> Result<Scenario, Problems> {
     parse_bytes(text.as_bytes(), Path::new("test.yaml"), &known()).map_err(Problems)
 }
 
-fn cases(folder: &str) -> Vec<PathBuf> {
+pub fn cases(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new("fixtures/scenario").join(folder);
     let mut files: Vec<PathBuf> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     files.retain(|f| f.extension().is_some_and(|e| e == "yaml"));
@@ -34,7 +34,7 @@ fn cases(folder: &str) -> Vec<PathBuf> {
 }
 
 /// Compares with the file, or writes it.
-fn expect_file(file: &Path, actual: &str) -> Result<(), String> {
+pub fn expect_file(file: &Path, actual: &str) -> Result<(), String> {
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
         std::fs::write(file, actual).unwrap();
         return Ok(());
@@ -48,7 +48,7 @@ fn expect_file(file: &Path, actual: &str) -> Result<(), String> {
     }
 }
 
-fn all_match(results: Vec<Result<(), String>>) {
+pub fn all_match(results: Vec<Result<(), String>>) {
     let wrong: Vec<String> = results.into_iter().filter_map(Result::err).collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
@@ -66,6 +66,22 @@ fn every_malformed_file_has_its_screen() {
         expect_file(&file.with_extension("stderr"), &problems.render(false))
     });
     all_match(results.collect());
+}
+
+#[test]
+fn the_example_of_the_documentation_is_valid() {
+    let page = std::fs::read_to_string("docs/SCENARIOS.md").unwrap();
+    let example = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let scenario = read(example).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(scenario.name.as_str(), "openstack-big-switches");
+}
+
+#[test]
+fn every_screen_in_the_documentation_is_a_real_one() {
+    let page = std::fs::read_to_string("docs/SCENARIOS.md").unwrap();
+    let screen = page.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let real = std::fs::read_to_string("fixtures/scenario/fail/switch-unquoted-minor.stderr").unwrap();
+    assert!(real.starts_with(screen), "{screen}");
 }
 
 #[test]

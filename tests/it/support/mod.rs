@@ -90,6 +90,7 @@ impl Sink for Heard {
     fn event(&mut self, event: &Event) {
         self.events.push(event.clone());
     }
+    fn tick(&mut self, _: Timestamp) {}
     fn report(&mut self, _: &RunReport) {
         self.reports += 1;
     }

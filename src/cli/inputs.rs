@@ -1,0 +1,198 @@
+//! From scenario files to a plan: what `validate`, `list`, `plan` and `run` have in common.
+
+use super::exit::Exit;
+use super::{owner, screen, testbed};
+use crate::check::{CHECKS, GROUPS};
+use crate::matrix::{self, Matrix, Selection, Shard};
+use crate::plan::{self, KnownCheck, Plan, PlanOptions};
+use crate::provider::manifest;
+use crate::scenario::{self, Known, Problem, Problems, Scenario};
+use crate::stack::{self, Stack};
+use crate::types::{CheckName, ProviderKind, RunId, SwitchName, ValueName, parse_duration};
+use clap::Args;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Scenario files.
+#[derive(Debug, Clone, Args)]
+pub(super) struct FileArgs {
+    /// Scenario files, or directories with them
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) trust: TrustArgs,
+}
+
+/// What scenario files may reach.
+#[derive(Debug, Clone, Args)]
+pub(super) struct TrustArgs {
+    /// Let scenario files refer to this environment variable as ${NAME}; never for files of strangers
+    #[arg(long, value_name = "NAME")]
+    allow_env: Vec<String>,
+    /// Refuse stacks outside this directory
+    #[arg(long, value_name = "DIR")]
+    root: Option<PathBuf>,
+}
+
+/// Which combinations.
+#[derive(Debug, Clone, Default, Args)]
+pub(super) struct SelectArgs {
+    /// Only combinations with these switch values; several values of one switch are alternatives
+    #[arg(long = "where", value_name = "SWITCH=VALUE,...", value_delimiter = ',', value_parser = parse_where)]
+    wanted: Vec<(SwitchName, ValueName)>,
+    /// Only the combinations with these ids, or starts of ids
+    #[arg(long, value_name = "ID,...", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Only one part of the whole, e.g. 2/4
+    #[arg(long, value_name = "K/N")]
+    shard: Option<Shard>,
+}
+
+/// How to plan.
+#[derive(Debug, Clone, Args)]
+pub(super) struct PlanningArgs {
+    #[command(flatten)]
+    pub(super) select: SelectArgs,
+    /// How many clusters may exist at once [default: all]
+    #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) concurrency: Option<u16>,
+    /// How long `sweep` leaves the objects of the run alone while nobody can tell whether the run still lives
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "12h")]
+    pub(super) keep: Duration,
+}
+
+fn parse_where(text: &str) -> Result<(SwitchName, ValueName), String> {
+    let (switch, value) = text.split_once('=').ok_or("it has the form SWITCH=VALUE")?;
+    let switch = switch.parse().map_err(|error: crate::types::NameError| error.to_string())?;
+    let value = value.parse().map_err(|error: crate::types::NameError| error.to_string())?;
+    Ok((switch, value))
+}
+
+/// Shows problems of input; nothing has been touched.
+pub(super) fn refuse(problems: &Problems) -> Exit {
+    screen::note(&problems.render(screen::colour()));
+    Exit::BadInput
+}
+
+/// Reads and checks the files.
+pub(super) fn load(args: &FileArgs) -> Result<Vec<Scenario>, Exit> {
+    let checks: Vec<(&str, &str)> =
+        CHECKS.iter().flat_map(|check| check.groups.iter().map(|group| (check.name, *group))).collect();
+    #[expect(clippy::disallowed_methods, reason = "`cli` is where the environment is read")]
+    let environment: BTreeMap<String, String> =
+        args.trust.allow_env.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?))).collect();
+    let known = Known { checks: &checks, environment, root: args.trust.root.clone() };
+    debug_assert!(GROUPS.iter().all(|(group, _)| checks.iter().any(|(_, known)| known == group)));
+    scenario::load(&args.files, &known).map_err(|problems| refuse(&problems))
+}
+
+/// Multiplies the files out and keeps what is asked for.
+pub(super) fn select(scenarios: &[Scenario], args: &SelectArgs) -> Result<Matrix, Exit> {
+    let matrix = matrix::expand(scenarios).map_err(|problems| refuse(&problems))?;
+    let selection =
+        Selection { wanted: args.wanted.clone(), only: args.only.clone(), shard: args.shard };
+    let matrix = matrix::select(matrix, &selection).map_err(|error| {
+        screen::error(&error, Some("`stack-e2e plan FILE` shows all combinations"));
+        Exit::BadInput
+    })?;
+    if matrix.combinations.is_empty() {
+        screen::complain("no combination is selected", "`stack-e2e plan FILE` shows all of them, with their values");
+        return Err(Exit::NothingSelected);
+    }
+    Ok(matrix)
+}
+
+/// Renders the stacks of the scenarios, as far as the matrix needs them.
+fn stacks(scenarios: &[Scenario], matrix: &Matrix) -> Result<BTreeMap<String, Stack>, Exit> {
+    let mut problems = Vec::new();
+    let mut sources = Vec::new();
+    for scenario in scenarios.iter().filter(|scenario| scenario.stack.provider != ProviderKind::Scripted) {
+        match stack::load(&scenario.stack.directory) {
+            Ok(source) => {
+                if source.name != scenario.stack.name || source.provider != scenario.stack.provider {
+                    let found = format!("{}-{}", source.provider, source.name);
+                    let message = format!("the directory holds the stack `{found}`");
+                    problems.push(
+                        scenario.problem(scenario.positions.directory, message).hint("name the stack that it holds"),
+                    );
+                }
+                sources.push((scenario, source));
+            }
+            Err(error) => problems.push(scenario.problem(scenario.positions.directory, error.to_string())),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(refuse(&Problems(problems)));
+    }
+    let mut stacks = BTreeMap::new();
+    if sources.is_empty() {
+        return Ok(stacks);
+    }
+    let helm = testbed::helm()?;
+    let runtime = runtime()?;
+    for (scenario, source) in sources {
+        let has: Vec<_> = source.minors().collect();
+        // What the stack does not have is reported at its place by the plan.
+        let wanted: Vec<_> = plan::minors(scenario, matrix).into_iter().filter(|m| has.contains(m)).collect();
+        match runtime.block_on(stack::render(&source, &helm, &wanted)) {
+            Ok(stack) => {
+                stacks.insert(scenario.name.to_string(), stack);
+            }
+            Err(error) => {
+                let problem = scenario.problem(scenario.positions.directory, error.to_string());
+                problems.push(problem.hint("`helm template` on the `cluster-class` folder shows the same"));
+            }
+        }
+    }
+    if problems.is_empty() { Ok(stacks) } else { Err(refuse(&Problems(problems))) }
+}
+
+/// A runtime of the one thread that the program has.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        screen::error(&error, Some("this is about the machine: file descriptors, memory"));
+        Exit::Infrastructure
+    })
+}
+
+/// Files -> plan, with the warnings shown.
+pub(super) fn plan(files: &FileArgs, args: &PlanningArgs, keep_on_failure: bool) -> Result<Plan, Exit> {
+    let scenarios = load(files)?;
+    let matrix = select(&scenarios, &args.select)?;
+    let stacks = stacks(&scenarios, &matrix)?;
+    let run = RunId::from_uuid_v7(*uuid::Uuid::now_v7().as_bytes());
+    let Some(namespace) = manifest::namespace_name(&run) else {
+        screen::complain("no namespace can be named after the run", "this is a defect of stack-e2e");
+        return Err(Exit::Infrastructure);
+    };
+    let options = PlanOptions {
+        run,
+        namespace,
+        now: jiff::Timestamp::now(),
+        keep: args.keep,
+        owner: owner::this_process(),
+        concurrency: args.concurrency.map(usize::from),
+        shard: args.select.shard.map(Shard::parts),
+        keep_on_failure,
+        checks: known_checks(),
+    };
+    let (plan, warnings): (Plan, Vec<Problem>) =
+        plan::build(&scenarios, &matrix, &stacks, &options).map_err(|problems| refuse(&problems))?;
+    for warning in &warnings {
+        screen::note(&format!("warning: {}", warning.render(screen::colour())));
+    }
+    Ok(plan)
+}
+
+fn known_checks() -> Vec<KnownCheck> {
+    let known = |check: &crate::check::Check| {
+        Some(KnownCheck {
+            name: CheckName::new(check.name).ok()?,
+            groups: check.groups.iter().map(|group| (*group).to_owned()).collect(),
+            repeats: check.repeats,
+            after_change_only: check.after_change_only,
+        })
+    };
+    CHECKS.iter().filter_map(known).collect()
+}

@@ -1,0 +1,138 @@
+//! What people see: data on stdout; on stderr the live table or plain lines, and messages.
+
+use crate::event::Event;
+use crate::report::terminal::{Detail, Lines, Live};
+use crate::report::{json, junit};
+use crate::results::{RunReport, write_atomically};
+use crate::run::Sink;
+use indicatif::ProgressDrawTarget;
+use jiff::Timestamp;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+
+/// Wide enough for CI logs, narrow enough to read.
+const PLAIN_WIDTH: usize = 160;
+
+/// Data for stdout, ending in one newline. A reader that went away is no reason to fail.
+pub(super) fn data(text: &str) {
+    let _ = writeln!(anstream::stdout(), "{}", text.trim_end());
+}
+
+/// A message for stderr.
+pub(super) fn note(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{}", text.trim_end());
+}
+
+/// An error with its causes and what to do next.
+pub(super) fn error(error: &dyn std::error::Error, hint: Option<&str>) {
+    let mut text = format!("error: {error}");
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(&format!("\n  because: {inner}"));
+        cause = inner.source();
+    }
+    if let Some(hint) = hint {
+        text.push_str(&format!("\n\nhint: {hint}"));
+    }
+    note(&text);
+}
+
+/// A message that is an error in itself.
+pub(super) fn complain(text: &str, hint: &str) {
+    note(&format!("error: {text}\n\nhint: {hint}"));
+}
+
+/// Whether stderr takes colours.
+pub(super) fn colour() -> bool {
+    anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
+}
+
+/// The width of the terminal, or of plain lines.
+pub(super) fn width() -> usize {
+    if std::io::stderr().is_terminal() {
+        usize::from(indicatif::TermLike::width(&console())).clamp(40, 200)
+    } else {
+        PLAIN_WIDTH
+    }
+}
+
+fn console() -> indicatif::console::Term {
+    indicatif::console::Term::stderr()
+}
+
+/// Logs of the libraries go to stderr when `STACK_E2E_LOG` asks for them.
+pub(super) fn init_tracing() {
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_env_var("STACK_E2E_LOG")
+        .with_default_directive(tracing_subscriber::filter::LevelFilter::OFF.into())
+        .from_env_lossy();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+/// Shows a run, and writes its reports after every unit.
+pub(super) struct RunScreen {
+    shown: Shown,
+    junit: Vec<PathBuf>,
+    json: PathBuf,
+    events: bool,
+    trouble: Option<String>,
+}
+
+enum Shown {
+    Live(Box<Live>),
+    Lines(Lines),
+}
+
+impl RunScreen {
+    /// Reports go to these files.
+    pub(super) fn new(junit: Vec<PathBuf>, json: PathBuf, events: bool) -> Self {
+        let shown = if std::io::stderr().is_terminal() {
+            Shown::Live(Box::new(Live::new(ProgressDrawTarget::stderr(), width())))
+        } else {
+            Shown::Lines(Lines::new(Detail::All, PLAIN_WIDTH))
+        };
+        Self { shown, junit, json, events, trouble: None }
+    }
+
+    /// Takes the table off the screen; says what could not be written.
+    pub(super) fn finish(self) -> Option<String> {
+        if let Shown::Live(live) = self.shown {
+            live.finish();
+        }
+        self.trouble
+    }
+}
+
+impl Sink for RunScreen {
+    fn event(&mut self, event: &Event) {
+        if self.events
+            && let Ok(line) = serde_json::to_string(event)
+        {
+            data(&line);
+        }
+        match &mut self.shown {
+            Shown::Live(live) => live.apply(event),
+            Shown::Lines(lines) => {
+                for line in lines.lines(event) {
+                    note(&line);
+                }
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Timestamp) {
+        if let Shown::Live(live) = &mut self.shown {
+            live.tick(now);
+        }
+    }
+
+    fn report(&mut self, report: &RunReport) {
+        let xml = junit(report);
+        let mut wrote: Vec<std::io::Result<()>> =
+            self.junit.iter().map(|file| write_atomically(file, &xml)).collect();
+        wrote.push(json(report).map_err(Into::into).and_then(|text| write_atomically(&self.json, text.as_bytes())));
+        for error in wrote.into_iter().filter_map(Result::err) {
+            self.trouble.get_or_insert_with(|| format!("a report could not be written: {error}"));
+        }
+    }
+}

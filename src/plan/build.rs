@@ -1,0 +1,359 @@
+//! Makes the plan: finds the release of every combination, checks its variables against the ClusterClass, and lays
+//! down names, labels, steps and deadlines.
+
+use super::{Plan, PlannedRun, Step, StepAction};
+use crate::event::LeftOutInfo;
+use crate::matrix::{Combination, Matrix};
+use crate::scenario::{Change, Problem, Problems, Scenario, Span};
+use crate::stack::{Stack, variables};
+use crate::types::{
+    CaseId, CheckName, ClusterName, KubernetesMinor, Namespace, Owner, ProviderKind, Release, RunId, Target,
+};
+use jiff::Timestamp;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// What is known of a check while planning; the table itself stands in a higher layer.
+#[derive(Debug, Clone)]
+pub struct KnownCheck {
+    /// Its name.
+    pub name: CheckName,
+    /// The groups that it belongs to.
+    pub groups: Vec<String>,
+    /// Whether it looks again after every change.
+    pub repeats: bool,
+    /// Whether it only makes sense after a change.
+    pub after_change_only: bool,
+}
+
+/// Everything that is decided outside.
+#[derive(Debug, Clone)]
+pub struct PlanOptions {
+    /// The run.
+    pub run: RunId,
+    /// The namespace of its objects.
+    pub namespace: Namespace,
+    /// The moment of planning.
+    pub now: Timestamp,
+    /// How long the objects of the run are sacred to `sweep`.
+    pub keep: Duration,
+    /// The process that carries the run out.
+    pub owner: Owner,
+    /// How many units may be alive at once; `None` = all.
+    pub concurrency: Option<usize>,
+    /// Which part of the whole this is.
+    pub shard: Option<(u32, u32)>,
+    /// Whether clusters of failed units are kept.
+    pub keep_on_failure: bool,
+    /// The checks that exist.
+    pub checks: Vec<KnownCheck>,
+}
+
+/// What one scenario needs of its stack: the minors of its combinations, and those that they are upgraded to.
+#[must_use]
+pub fn minors(scenario: &Scenario, matrix: &Matrix) -> BTreeSet<KubernetesMinor> {
+    let upgrades = scenario.changes.iter().filter(|change| **change == Change::UpgradeNextMinor).count();
+    let mut minors = BTreeSet::new();
+    for combination in matrix.combinations.iter().filter(|c| c.scenario == scenario.name) {
+        if let Some(minor) = combination.patch.kubernetes {
+            minors.insert(minor);
+            let mut next = minor;
+            for _ in 0..upgrades {
+                next = next.next();
+                minors.insert(next);
+            }
+        }
+    }
+    minors
+}
+
+/// Makes the plan of all combinations of `matrix`.
+///
+/// # Errors
+/// Every problem of every combination: a scenario without Kubernetes version, a minor that the stack does not have,
+/// a variable that the ClusterClass does not know or whose value has no effect. Warnings are given beside the plan.
+pub fn build(
+    scenarios: &[Scenario],
+    matrix: &Matrix,
+    stacks: &BTreeMap<String, Stack>,
+    options: &PlanOptions,
+) -> Result<(Plan, Vec<Problem>), Problems> {
+    let mut found = Found::default();
+    let mut runs = Vec::new();
+    let mut shared: Vec<Value> = Vec::new();
+    for combination in &matrix.combinations {
+        let Some(scenario) = scenarios.iter().find(|scenario| scenario.name == combination.scenario) else {
+            continue;
+        };
+        let stack = stacks.get(scenario.name.as_str());
+        if let Some(run) = planned(scenario, combination, stack, options, &mut found, &mut shared) {
+            runs.push(run);
+        }
+    }
+    let provider = one_provider(scenarios, &mut found);
+    if !found.errors.is_empty() {
+        return Err(Problems(found.errors));
+    }
+    let scenario_of = |combination: &Combination| scenarios.iter().find(|s| s.name == combination.scenario);
+    let left_out = matrix.left_out.iter().map(|left_out| LeftOutInfo {
+        name: left_out.combination.name(),
+        scenario: left_out.combination.scenario.to_string(),
+        stack: scenario_of(&left_out.combination).map(stack_name).unwrap_or_default(),
+        reason: left_out.reason.clone(),
+    });
+    let plan = Plan {
+        run: options.run.clone(),
+        made: options.now,
+        expires: options.now + options.keep,
+        owner: options.owner.clone(),
+        provider,
+        namespace: options.namespace.clone(),
+        shared,
+        concurrency: options.concurrency.unwrap_or(runs.len()).max(1),
+        runs,
+        left_out: left_out.collect(),
+        shard: options.shard,
+        keep_on_failure: options.keep_on_failure,
+    };
+    Ok((plan, found.warnings))
+}
+
+/// Problems, each said once although many combinations have it.
+#[derive(Default)]
+struct Found {
+    errors: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+impl Found {
+    fn error(&mut self, problem: Problem) {
+        if !self.errors.contains(&problem) {
+            self.errors.push(problem);
+        }
+    }
+}
+
+fn one_provider(scenarios: &[Scenario], found: &mut Found) -> ProviderKind {
+    let first = scenarios.first().map_or(ProviderKind::Embedded, |scenario| scenario.stack.provider);
+    for scenario in scenarios {
+        let (provider, span) = (scenario.stack.provider, scenario.positions.provider);
+        if provider != first {
+            let message =
+                format!("one run has one provider: this is `{provider}`, another file has `{first}`");
+            found.error(scenario.problem(span, message).hint("run the files one after the other"));
+        } else if !provider.is_supported() {
+            let message = format!("this version cannot make clusters with the provider `{provider}`");
+            found.error(scenario.problem(span, message).hint("it can with `embedded` and `scripted`"));
+        }
+    }
+    first
+}
+
+fn stack_name(scenario: &Scenario) -> String {
+    format!("{}-{}", scenario.stack.provider, scenario.stack.name)
+}
+
+fn planned(
+    scenario: &Scenario,
+    combination: &Combination,
+    stack: Option<&Stack>,
+    options: &PlanOptions,
+    found: &mut Found,
+    shared: &mut Vec<Value>,
+) -> Option<PlannedRun> {
+    let patch = &combination.patch;
+    let Some(minor) = patch.kubernetes else {
+        let problem =
+            scenario.problem(scenario.positions.name, "no switch says which Kubernetes minor to run");
+        found.error(problem.hint("add the switch `kubernetes: [\"1.34\"]` to `spec.switches`"));
+        return None;
+    };
+    let mut release_of = |minor: KubernetesMinor| match (scenario.stack.provider, stack) {
+        (ProviderKind::Scripted, _) => scripted_release(scenario, minor),
+        (_, Some(stack)) => {
+            let release = stack.release(minor)?;
+            for object in &release.objects {
+                if !shared.contains(object) {
+                    shared.push(object.clone());
+                }
+            }
+            Some(Release {
+                class: release.class.clone(),
+                kubernetes: release.kubernetes,
+                worker_class: release.worker_class.clone(),
+            })
+        }
+        (_, None) => None,
+    };
+    let Some(release) = release_of(minor) else {
+        let (span, has) = (place_of_minor(scenario, combination), stack.map(minors_of).unwrap_or_default());
+        let problem = scenario.problem(span, format!("the stack has no release for Kubernetes {minor}"));
+        found.error(problem.hint(format!("it has {has}")));
+        return None;
+    };
+    variable_problems(scenario, combination, stack, minor, found);
+    let control_planes = patch.control_planes.unwrap_or(1);
+    let workers = patch.workers.unwrap_or(scenario.workers);
+    let start = Target { release: release.clone(), control_planes, workers };
+    let next_release = release_of(minor.next());
+    let steps = steps(scenario, combination, options, start, &mut release_of);
+    let id = combination.id.clone();
+    let cluster = ClusterName::new(format!("e2e-{id}-{}", options.run.short()));
+    let Ok(cluster) = cluster else {
+        found.error(scenario.problem(Span::default(), format!("no cluster can be named after `{id}`")));
+        return None;
+    };
+    Some(PlannedRun {
+        name: combination.name(),
+        scenario: scenario.name.to_string(),
+        stack: stack_name(scenario),
+        cluster,
+        release,
+        next_release,
+        control_planes,
+        workers,
+        variables: patch.variables.clone(),
+        expected: expected(scenario, combination, &steps, options.now),
+        steps,
+        timeouts: scenario.timeouts,
+        switches: combination.values.iter().map(|(s, v)| (s.to_string(), v.to_string())).collect(),
+        id,
+    })
+}
+
+/// The double has every minor.
+fn scripted_release(scenario: &Scenario, minor: KubernetesMinor) -> Option<Release> {
+    Some(Release {
+        class: format!("{}-{}-v1", stack_name(scenario), minor.dashed()),
+        kubernetes: format!("v{minor}.0").parse().ok()?,
+        worker_class: "default-worker".into(),
+    })
+}
+
+fn minors_of(stack: &Stack) -> String {
+    let minors: Vec<String> = stack.releases.iter().map(|r| r.kubernetes.minor().to_string()).collect();
+    minors.join(", ")
+}
+
+fn place_of_minor(scenario: &Scenario, combination: &Combination) -> Span {
+    let sets = |(switch, value): &&(_, _)| {
+        scenario.value(switch, value).is_some_and(|value| value.patch.kubernetes.is_some())
+    };
+    let value = combination.values.iter().find(sets).and_then(|(s, v)| scenario.value(s, v));
+    value.map(|value| value.position).unwrap_or_default()
+}
+
+/// Variables that the ClusterClass does not know or would refuse, and values that would do nothing, each at the
+/// line of the switch value that sets it.
+fn variable_problems(
+    scenario: &Scenario,
+    combination: &Combination,
+    stack: Option<&Stack>,
+    minor: KubernetesMinor,
+    found: &mut Found,
+) {
+    let Some(release) = stack.and_then(|stack| stack.release(minor)) else { return };
+    for problem in variables::problems(release, &combination.patch.variables) {
+        let sets = |(switch, value): &&(_, _)| {
+            scenario.value(switch, value).is_some_and(|v| v.patch.variables.contains_key(&problem.variable))
+        };
+        let span =
+            combination.values.iter().find(sets).map_or(scenario.positions.stack, |(switch, value)| {
+                scenario.variable_span(switch, value, &problem.variable)
+            });
+        let said = scenario.problem(span, &problem.message).maybe_hint(problem.hint.as_deref());
+        match problem.severity {
+            variables::Severity::Error => found.error(said),
+            variables::Severity::Warning if found.warnings.contains(&said) => {}
+            variables::Severity::Warning => found.warnings.push(said),
+        }
+    }
+}
+
+/// Checks, then each change with the checks again.
+fn steps(
+    scenario: &Scenario,
+    combination: &Combination,
+    options: &PlanOptions,
+    start: Target,
+    release_of: &mut impl FnMut(KubernetesMinor) -> Option<Release>,
+) -> Vec<Step> {
+    let wanted: Vec<&CheckName> = scenario.checks.iter().chain(&combination.checks).collect();
+    let is_wanted = |check: &&KnownCheck| {
+        wanted
+            .iter()
+            .any(|name| check.name == **name || check.groups.iter().any(|group| group == name.as_str()))
+    };
+    let checks: Vec<&KnownCheck> = options.checks.iter().filter(is_wanted).collect();
+    let look = |check: &KnownCheck, suffix: &str, target: &Target| Step {
+        case: CaseId(format!("check/{}{suffix}", check.name)),
+        action: StepAction::Check(check.name.clone()),
+        target: target.clone(),
+    };
+    let first = checks.iter().filter(|check| !check.after_change_only);
+    let mut steps: Vec<Step> = first.map(|check| look(check, "", &start)).collect();
+    let mut target = start;
+    for (number, change) in scenario.changes.iter().enumerate() {
+        let mut name = change.name();
+        if scenario.changes[..number].contains(change) {
+            name = format!("{name}-{}", number + 1);
+        }
+        let case = CaseId(format!("change/{name}"));
+        let next = match change {
+            Change::ScaleWorkers(workers) => Ok(Target { workers: *workers, ..target.clone() }),
+            Change::ScaleControlPlanes(control_planes) => {
+                Ok(Target { control_planes: *control_planes, ..target.clone() })
+            }
+            Change::UpgradeNextMinor => {
+                let minor = target.release.kubernetes.minor().next();
+                let none = || format!("not applicable: the stack has no release for Kubernetes {minor}");
+                release_of(minor).map(|release| Target { release, ..target.clone() }).ok_or_else(none)
+            }
+        };
+        match next {
+            Ok(next) if next == target => steps.push(Step {
+                case,
+                action: StepAction::Skip("not applicable: the cluster is so already".into()),
+                target: target.clone(),
+            }),
+            Ok(next) => {
+                target = next;
+                steps.push(Step { case, action: StepAction::Change(*change), target: target.clone() });
+                let again = checks.iter().filter(|check| check.repeats);
+                steps.extend(again.map(|check| look(check, &format!("@after-{name}"), &target)));
+            }
+            Err(reason) => {
+                steps.push(Step { case, action: StepAction::Skip(reason), target: target.clone() });
+            }
+        }
+    }
+    steps
+}
+
+/// Which checks are known to fail for this combination on the day of planning, and why.
+fn expected(
+    scenario: &Scenario,
+    combination: &Combination,
+    steps: &[Step],
+    now: Timestamp,
+) -> BTreeMap<CheckName, String> {
+    let today = now.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let holds = |when: &BTreeMap<_, Vec<_>>| {
+        when.iter().all(|(switch, values)| {
+            combination.values.iter().any(|(name, value)| name == switch && values.contains(value))
+        })
+    };
+    let mut expected = BTreeMap::new();
+    for expectation in scenario.expect.iter().filter(|e| today < e.until && holds(&e.when)) {
+        for step in steps {
+            if let StepAction::Check(name) = &step.action
+                && expectation.check.is_match(name.as_str())
+            {
+                let reason = format!("{} (until {})", expectation.because, expectation.until);
+                expected.entry(name.clone()).or_insert(reason);
+            }
+        }
+    }
+    expected
+}
