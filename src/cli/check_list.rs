@@ -25,7 +25,7 @@ enum What {
 
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header(header.iter().map(|cell| cell.to_uppercase()));
+    table.load_style(presets::NOTHING).set_header(header.iter().map(|cell| cell.to_uppercase()));
     table
 }
 

@@ -1,6 +1,7 @@
 //! The exit codes of all commands, in one table.
 
 use crate::results::ExitStatus;
+use crate::testbed::TestbedError;
 use std::process::ExitCode;
 
 /// How a command ends.
@@ -18,6 +19,17 @@ pub(super) enum Exit {
     NothingSelected,
     /// As a run's report says.
     Run(ExitStatus),
+}
+
+impl Exit {
+    /// Shows what went wrong with a testbed.
+    pub(super) fn testbed(error: &TestbedError) -> Self {
+        if super::testbed::complain(error) == ExitCode::from(2) {
+            Self::BadInput
+        } else {
+            Self::Infrastructure
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {

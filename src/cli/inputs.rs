@@ -8,6 +8,7 @@ use crate::plan::{self, KnownCheck, Plan, PlanOptions};
 use crate::provider::manifest;
 use crate::scenario::{self, Known, Problem, Problems, Scenario};
 use crate::stack::{self, Stack};
+use crate::testbed::Settings;
 use crate::types::{CheckName, ProviderKind, RunId, SwitchName, ValueName, parse_duration};
 use clap::Args;
 use std::collections::BTreeMap;
@@ -80,8 +81,12 @@ pub(super) fn load(args: &FileArgs) -> Result<Vec<Scenario>, Exit> {
     let checks: Vec<(&str, &str)> =
         CHECKS.iter().flat_map(|check| check.groups.iter().map(|group| (check.name, *group))).collect();
     #[expect(clippy::disallowed_methods, reason = "`cli` is where the environment is read")]
-    let environment: BTreeMap<String, String> =
-        args.trust.allow_env.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?))).collect();
+    let environment: BTreeMap<String, String> = args
+        .trust
+        .allow_env
+        .iter()
+        .filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)))
+        .collect();
     let known = Known { checks: &checks, environment, root: args.trust.root.clone() };
     debug_assert!(GROUPS.iter().all(|(group, _)| checks.iter().any(|(_, known)| known == group)));
     scenario::load(&args.files, &known).map_err(|problems| refuse(&problems))
@@ -90,21 +95,27 @@ pub(super) fn load(args: &FileArgs) -> Result<Vec<Scenario>, Exit> {
 /// Multiplies the files out and keeps what is asked for.
 pub(super) fn select(scenarios: &[Scenario], args: &SelectArgs) -> Result<Matrix, Exit> {
     let matrix = matrix::expand(scenarios).map_err(|problems| refuse(&problems))?;
-    let selection =
-        Selection { wanted: args.wanted.clone(), only: args.only.clone(), shard: args.shard };
+    let selection = Selection { wanted: args.wanted.clone(), only: args.only.clone(), shard: args.shard };
     let matrix = matrix::select(matrix, &selection).map_err(|error| {
         screen::error(&error, Some("`stack-e2e plan FILE` shows all combinations"));
         Exit::BadInput
     })?;
     if matrix.combinations.is_empty() {
-        screen::complain("no combination is selected", "`stack-e2e plan FILE` shows all of them, with their values");
+        screen::complain(
+            "no combination is selected",
+            "`stack-e2e plan FILE` shows all of them, with their values",
+        );
         return Err(Exit::NothingSelected);
     }
     Ok(matrix)
 }
 
 /// Renders the stacks of the scenarios, as far as the matrix needs them.
-fn stacks(scenarios: &[Scenario], matrix: &Matrix) -> Result<BTreeMap<String, Stack>, Exit> {
+fn stacks(
+    scenarios: &[Scenario],
+    matrix: &Matrix,
+    settings: &Settings,
+) -> Result<BTreeMap<String, Stack>, Exit> {
     let mut problems = Vec::new();
     let mut sources = Vec::new();
     for scenario in scenarios.iter().filter(|scenario| scenario.stack.provider != ProviderKind::Scripted) {
@@ -114,7 +125,9 @@ fn stacks(scenarios: &[Scenario], matrix: &Matrix) -> Result<BTreeMap<String, St
                     let found = format!("{}-{}", source.provider, source.name);
                     let message = format!("the directory holds the stack `{found}`");
                     problems.push(
-                        scenario.problem(scenario.positions.directory, message).hint("name the stack that it holds"),
+                        scenario
+                            .problem(scenario.positions.directory, message)
+                            .hint("name the stack that it holds"),
                     );
                 }
                 sources.push((scenario, source));
@@ -129,7 +142,7 @@ fn stacks(scenarios: &[Scenario], matrix: &Matrix) -> Result<BTreeMap<String, St
     if sources.is_empty() {
         return Ok(stacks);
     }
-    let helm = testbed::helm()?;
+    let helm = testbed::helm(settings).map_err(|error| Exit::testbed(&error))?;
     let runtime = runtime()?;
     for (scenario, source) in sources {
         let has: Vec<_> = source.minors().collect();
@@ -157,10 +170,15 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
 }
 
 /// Files -> plan, with the warnings shown.
-pub(super) fn plan(files: &FileArgs, args: &PlanningArgs, keep_on_failure: bool) -> Result<Plan, Exit> {
+pub(super) fn plan(
+    files: &FileArgs,
+    args: &PlanningArgs,
+    settings: &Settings,
+    keep_on_failure: bool,
+) -> Result<Plan, Exit> {
     let scenarios = load(files)?;
     let matrix = select(&scenarios, &args.select)?;
-    let stacks = stacks(&scenarios, &matrix)?;
+    let stacks = stacks(&scenarios, &matrix, settings)?;
     let run = RunId::from_uuid_v7(*uuid::Uuid::now_v7().as_bytes());
     let Some(namespace) = manifest::namespace_name(&run) else {
         screen::complain("no namespace can be named after the run", "this is a defect of stack-e2e");

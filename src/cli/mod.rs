@@ -12,6 +12,7 @@ mod run;
 mod screen;
 mod sweep;
 pub mod testbed;
+mod users;
 mod validate;
 
 use clap::{CommandFactory, Parser, Subcommand};

@@ -33,7 +33,11 @@ pub(super) enum Life {
 pub(super) fn life(owner: &Owner) -> Life {
     match boot() {
         Some(boot) if boot == owner.boot => {
-            if start_of(owner.pid) == Some(owner.start) { Life::Alive } else { Life::Ended }
+            if start_of(owner.pid) == Some(owner.start) {
+                Life::Alive
+            } else {
+                Life::Ended
+            }
         }
         _ => Life::Elsewhere,
     }

@@ -15,6 +15,8 @@ pub(super) struct PlanArgs {
     files: FileArgs,
     #[command(flatten)]
     planning: PlanningArgs,
+    #[command(flatten)]
+    testbed: super::testbed::RunTestbedArgs,
     /// How to show it; json is exactly what `run` would do
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -27,7 +29,7 @@ enum Format {
 }
 
 pub(super) fn run(args: &PlanArgs) -> Exit {
-    match inputs::plan(&args.files, &args.planning, false) {
+    match inputs::plan(&args.files, &args.planning, &args.testbed.settings(), false) {
         Ok(plan) => {
             screen::data(&match args.format {
                 Format::Table => table(&plan),
@@ -42,7 +44,7 @@ pub(super) fn run(args: &PlanArgs) -> Exit {
 /// The plan for people.
 fn table(plan: &Plan) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header(["ID", "SCENARIO", "COMBINATION", "RELEASE", "VERSION", "CP", "W", "STEPS"]);
     for run in &plan.runs {
         let count = |wanted: fn(&StepAction) -> bool| run.steps.iter().filter(|s| wanted(&s.action)).count();

@@ -49,15 +49,10 @@ pub(super) fn colour() -> bool {
 
 /// The width of the terminal, or of plain lines.
 pub(super) fn width() -> usize {
-    if std::io::stderr().is_terminal() {
-        usize::from(indicatif::TermLike::width(&console())).clamp(40, 200)
-    } else {
-        PLAIN_WIDTH
+    match terminal_size::terminal_size_of(std::io::stderr()) {
+        Some((width, _)) => usize::from(width.0).clamp(40, 200),
+        None => PLAIN_WIDTH,
     }
-}
-
-fn console() -> indicatif::console::Term {
-    indicatif::console::Term::stderr()
 }
 
 /// Logs of the libraries go to stderr when `STACK_E2E_LOG` asks for them.
@@ -130,7 +125,9 @@ impl Sink for RunScreen {
         let xml = junit(report);
         let mut wrote: Vec<std::io::Result<()>> =
             self.junit.iter().map(|file| write_atomically(file, &xml)).collect();
-        wrote.push(json(report).map_err(Into::into).and_then(|text| write_atomically(&self.json, text.as_bytes())));
+        wrote.push(
+            json(report).map_err(Into::into).and_then(|text| write_atomically(&self.json, text.as_bytes())),
+        );
         for error in wrote.into_iter().filter_map(Result::err) {
             self.trouble.get_or_insert_with(|| format!("a report could not be written: {error}"));
         }

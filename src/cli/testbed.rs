@@ -25,7 +25,7 @@ pub struct TestbedArgs {
 }
 
 /// Where things are, for every subcommand.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 struct PlaceArgs {
     /// Everything about the running testbed [default: ~/.local/state/stack-e2e/testbed]
     #[arg(long, global = true, value_name = "DIR", env = "STACK_E2E_TESTBED_STATE_DIR")]
@@ -35,7 +35,7 @@ struct PlaceArgs {
     cache_dir: Option<PathBuf>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 struct BuildArgs {
     /// Use this program for a component instead of building it (also STACK_E2E_TESTBED_<COMPONENT>)
     #[arg(long = "binary", value_name = "COMPONENT=PATH", value_parser = parse_binary)]
@@ -128,21 +128,75 @@ fn parse_binary(text: &str) -> Result<(String, PathBuf), String> {
     Ok((component.to_owned(), path.into()))
 }
 
+/// What `run` and others need of a testbed.
+#[derive(Debug, Args)]
+pub(super) struct RunTestbedArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+    #[command(flatten)]
+    build: BuildArgs,
+    /// Accept ports of the testbed that are open to others where no network namespace is to be had
+    #[arg(long, env = "STACK_E2E_TESTBED_OPEN_PORTS")]
+    open_ports: bool,
+}
+
+impl RunTestbedArgs {
+    /// Settings from these arguments and the environment.
+    pub(super) fn settings(&self) -> Settings {
+        Settings { open_ports: self.open_ports, ..settings(self.place.clone(), Some(self.build.clone())) }
+    }
+}
+
+/// Where a testbed is, for commands that only look for it.
+#[derive(Debug, Args)]
+pub(super) struct FindTestbedArgs {
+    #[command(flatten)]
+    place: PlaceArgs,
+}
+
+impl FindTestbedArgs {
+    /// Settings from these arguments and the environment.
+    pub(super) fn settings(&self) -> Settings {
+        settings(self.place.clone(), None)
+    }
+}
+
+/// The Helm that renders ClusterClasses: the user's own, or one that is built.
+pub(super) fn helm(settings: &Settings) -> Result<PathBuf, TestbedError> {
+    let mut screen = Screen::new();
+    testbed::helm(settings, &mut |told| screen.show(told))
+}
+
+/// Starts a testbed, or finds it running. This process is in its network afterwards.
+pub(super) fn up(settings: &Settings) -> Result<TestbedInfo, TestbedError> {
+    let mut screen = Screen::new();
+    testbed::up(settings, &mut |told| screen.show(told))
+}
+
+/// Stops a testbed.
+pub(super) fn down(settings: &Settings) -> Result<(), TestbedError> {
+    let mut screen = Screen::new();
+    testbed::down(settings, &mut |told| screen.show(told)).map(|_| ())
+}
+
+/// Shows what went wrong with a testbed, and how the command ends.
+pub(super) fn complain(error: &TestbedError) -> ExitCode {
+    report(error);
+    match error {
+        TestbedError::OpenPorts { .. }
+        | TestbedError::NoSuchBinary { .. }
+        | TestbedError::ForeignDirectory { .. }
+        | TestbedError::NotRunning { .. } => ExitCode::from(2),
+        _ => ExitCode::from(3),
+    }
+}
+
 /// Carries a subcommand out.
 #[must_use]
 pub fn run(args: TestbedArgs) -> ExitCode {
     match dispatch(args) {
         Ok(code) => code,
-        Err(error) => {
-            report(&error);
-            match error {
-                TestbedError::OpenPorts { .. }
-                | TestbedError::NoSuchBinary { .. }
-                | TestbedError::ForeignDirectory { .. }
-                | TestbedError::NotRunning { .. } => ExitCode::from(2),
-                _ => ExitCode::from(3),
-            }
-        }
+        Err(error) => complain(&error),
     }
 }
 

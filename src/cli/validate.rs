@@ -19,7 +19,11 @@ pub(super) fn run(args: &ValidateArgs) -> Exit {
         Ok((matrix, scenarios)) => {
             for scenario in &scenarios {
                 let of = matrix.combinations.iter().filter(|c| c.scenario == scenario.name).count();
-                screen::data(&format!("{}: scenario `{}`, {of} combinations", scenario.file.display(), scenario.name));
+                screen::data(&format!(
+                    "{}: scenario `{}`, {of} combinations",
+                    scenario.file.display(),
+                    scenario.name
+                ));
             }
             Exit::Passed
         }

@@ -156,10 +156,7 @@ struct ControlPlanes(u32);
 #[schemars(rename_all = "camelCase", deny_unknown_fields)]
 struct SwitchValue {
     /// Its name; quote `on` and `off`.
-    #[schemars(
-        regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"),
-        length(max = 63)
-    )]
+    #[schemars(regex(pattern = r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"), length(max = 63))]
     name: String,
     /// Variables of the ClusterClass; `${NAME}` in a string stands for an allowed environment variable.
     #[schemars(extend("maxProperties" = 256))]
@@ -326,11 +323,7 @@ struct Timeouts {
 /// A duration.
 #[derive(JsonSchema)]
 struct Time(
-    #[schemars(
-        regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"),
-        length(min = 2)
-    )]
-    String,
+    #[schemars(regex(pattern = r"^([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$"), length(min = 2))] String,
 );
 
 #[cfg(test)]
@@ -343,10 +336,8 @@ mod tests {
     fn the_schema_and_the_loader_know_the_same_keys() {
         let schema = schema();
         let check = |at: &str, keys: &[&str]| {
-            let properties = schema
-                .pointer(at)
-                .and_then(Value::as_object)
-                .map(|p| p.keys().map(String::as_str));
+            let properties =
+                schema.pointer(at).and_then(Value::as_object).map(|p| p.keys().map(String::as_str));
             let properties: BTreeSet<&str> = properties.into_iter().flatten().collect();
             assert_eq!(properties, keys.iter().copied().collect(), "{at}");
         };
@@ -380,9 +371,7 @@ mod tests {
             ("delete", timeouts.delete),
         ] {
             let text = schema.pointer(&format!("/$defs/Timeouts/properties/{key}/default"));
-            let default = text
-                .and_then(Value::as_str)
-                .and_then(|t| crate::types::parse_duration(t).ok());
+            let default = text.and_then(Value::as_str).and_then(|t| crate::types::parse_duration(t).ok());
             assert_eq!(default, Some(value), "{key}");
         }
     }

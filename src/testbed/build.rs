@@ -103,23 +103,47 @@ pub(super) fn build(
     let cache = settings.cache_dir.join(component::cache_key());
     fs::create_dir_all(cache.join("bin")).on("cannot create", &cache)?;
     let _lock = lock(&cache.join("lock"), "another build of the testbed", progress)?;
-    super::runtime()?.block_on(build_missing(settings, &cache, progress))?;
+    super::runtime()?.block_on(build_missing(settings, &cache, None, progress))?;
     match find(settings)? {
         Some(components) => Ok(components),
         None => Err(TestbedError::Record { path: cache, why: "it is not complete after a build".into() }),
     }
 }
 
+/// Finds or builds one program and nothing else.
+pub(super) fn program(
+    settings: &Settings,
+    name: &'static str,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<PathBuf, TestbedError> {
+    let cache = settings.cache_dir.join(component::cache_key());
+    if let Some(path) = look_up(settings, &cache, name)? {
+        return Ok(path);
+    }
+    fs::create_dir_all(cache.join("bin")).on("cannot create", &cache)?;
+    let _lock = lock(&cache.join("lock"), "another build of the testbed", progress)?;
+    super::runtime()?.block_on(build_missing(settings, &cache, Some(name), progress))?;
+    look_up(settings, &cache, name)?.ok_or_else(|| TestbedError::Record {
+        path: cache,
+        why: format!("`{name}` is not there after a build"),
+    })
+}
+
+/// Builds what is missing, or just `only`.
 async fn build_missing(
     settings: &Settings,
     cache: &Path,
+    only: Option<&str>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<(), TestbedError> {
     // Somebody else may have built all or some of it while the lock was waited for.
-    let render = !cache.join(MANIFESTS).is_file();
+    let render = only.is_none() && !cache.join(MANIFESTS).is_file();
     let mut missing = Vec::new();
     for component in &COMPONENTS {
-        let needed = component.name != "kustomize" || render;
+        let needed = match only {
+            Some(name) => component.name == name,
+            None => component.name != "kustomize" || render,
+        };
         if needed && look_up(settings, cache, component.name)?.is_none() {
             missing.push(component);
         }

@@ -147,6 +147,11 @@ pub fn build(settings: &Settings, progress: &mut dyn FnMut(Progress)) -> Result<
     build::build(settings, progress)
 }
 
+/// Finds the Helm that renders ClusterClasses, and builds it when there is none; nothing else is built.
+pub fn helm(settings: &Settings, progress: &mut dyn FnMut(Progress)) -> Result<PathBuf, TestbedError> {
+    build::program(settings, "helm", progress)
+}
+
 /// Timers and sockets on the calling thread, without any other thread.
 fn runtime() -> Result<tokio::runtime::Runtime, TestbedError> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(TestbedError::Runtime)

@@ -1,0 +1,76 @@
+//! `stack-e2e report`
+
+use super::exit::Exit;
+use super::screen;
+use crate::report::terminal::{SummaryContext, summary};
+use crate::report::{json, junit};
+use crate::results::{RunReport, UnitReport, fold, merge, read_journal, write_atomically};
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// Directories of runs, each with its journal
+    #[arg(required = true, value_name = "RUN_DIR")]
+    runs: Vec<PathBuf>,
+    /// Write JUnit to this file
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Write JSON to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &ReportArgs) -> Exit {
+    let mut reports = Vec::new();
+    for directory in &args.runs {
+        match read(directory) {
+            Ok(report) => reports.push(report),
+            Err(why) => {
+                let hint = "name directories of runs, e.g. .stack-e2e/runs/ID";
+                screen::complain(&format!("`{}`: {why}", directory.display()), hint);
+                return Exit::BadInput;
+            }
+        }
+    }
+    let Some(report) = merge(reports) else { return Exit::NothingSelected };
+    let mut wrote = Vec::new();
+    if let Some(file) = &args.junit {
+        wrote.push((file, write_atomically(file, &junit(&report))));
+    }
+    if let Some(file) = &args.json {
+        let text = json(&report).map_err(std::io::Error::from);
+        wrote.push((file, text.and_then(|text| write_atomically(file, text.as_bytes()))));
+    }
+    for (file, result) in wrote {
+        if let Err(error) = result {
+            screen::complain(
+                &format!("`{}` cannot be written: {error}", file.display()),
+                "choose another place",
+            );
+            return Exit::Infrastructure;
+        }
+    }
+    let directories: Vec<String> = args.runs.iter().map(|dir| dir.display().to_string()).collect();
+    let rerun = |unit: &UnitReport| format!("stack-e2e run FILE --only {}", unit.info.id);
+    screen::data(&summary(
+        &report,
+        &SummaryContext {
+            run_dir: &directories.join(" "),
+            rerun: &rerun,
+            resume: &format!("stack-e2e run --resume {}", report.run),
+            sweep: &format!("stack-e2e sweep --run {} --yes", report.run),
+            color: false,
+            width: screen::width(),
+        },
+    ));
+    Exit::Run(report.exit_status())
+}
+
+fn read(directory: &Path) -> Result<RunReport, String> {
+    let (events, _torn) = read_journal(directory).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+        format!("{error}{}", cause.unwrap_or_default())
+    })?;
+    fold(events).map_err(|error| error.to_string())
+}
