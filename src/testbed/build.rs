@@ -23,8 +23,8 @@ use tokio::io::AsyncBufReadExt as _;
 const TICK: Duration = Duration::from_secs(1);
 /// How much of a failed command is shown.
 const TAIL_LINES: usize = 30;
-/// The cached manifests, all in one file.
-const MANIFESTS: &str = "manifests.json";
+/// The cached manifests, all in one file. The number is raised when what is kept of them changes.
+const MANIFESTS: &str = "manifests-2.json";
 
 /// Where every program of the testbed is.
 #[derive(Debug, Clone, PartialEq, Eq)]

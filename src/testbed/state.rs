@@ -81,6 +81,7 @@ pub struct TestbedInfo {
     /// The URL of the API server.
     pub server: String,
     /// How long each part of the start took; empty when the testbed ran already.
+    #[serde(skip)]
     pub started: Vec<(String, Duration)>,
     /// Whether the testbed ran already.
     pub already_running: bool,
@@ -132,6 +133,8 @@ pub struct Status {
     pub healthy: bool,
     /// Whether the start came to its end; when not, it goes on now or was cut short.
     pub start_finished: bool,
+    /// Seconds that each part of the start took; parts overlap, `all` is the whole.
+    pub start_seconds: Vec<(String, f64)>,
     /// How to reach it; nothing when there is no testbed.
     pub testbed: Option<TestbedInfo>,
     /// The components in the order of their start.
@@ -229,6 +232,7 @@ pub fn status(settings: &Settings) -> Result<Status, TestbedError> {
         state_dir: state_dir.clone(),
         healthy: false,
         start_finished: false,
+        start_seconds: Vec::new(),
         testbed: None,
         components: Vec::new(),
     };
@@ -253,6 +257,7 @@ pub fn status(settings: &Settings) -> Result<Status, TestbedError> {
             .iter()
             .all(|component| component.alive && component.ready != Some(false));
     status.start_finished = state.ready;
+    status.start_seconds = state.parts;
     status.testbed = Some(testbed);
     Ok(status)
 }

@@ -440,18 +440,13 @@ impl World<'_> {
 
         let since_definitions = Instant::now();
         self.apply_all(&client, &manifests).await?;
-        started.launch(
-            "kube-controller-manager",
-            self.components,
-            self.controller_manager(),
-            &[],
-        )?;
+        parts.ready("definitions sent", since_definitions);
         started
             .wait("kube-apiserver", "discovery", async || {
                 all_discovered(&client, &manifests).await
             })
             .await?;
-        parts.ready("definitions", since_definitions);
+        parts.ready("definitions served", since_definitions);
 
         let since_managers = Instant::now();
         for provider in &PROVIDERS {
@@ -475,6 +470,13 @@ impl World<'_> {
                 &environment,
             )?;
         }
+        // Its garbage collector learns of definitions at its start and then rarely, so it comes after them.
+        started.launch(
+            "kube-controller-manager",
+            self.components,
+            self.controller_manager(),
+            &[],
+        )?;
         self.apply_identities(&client, &manifests).await?;
         started
             .wait("kube-apiserver", "/readyz", async || ready_api(&client).await)
