@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::error::Error as _;
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -143,6 +144,7 @@ pub fn run(args: TestbedArgs) -> ExitCode {
                 | TestbedError::NoSuchBinary { .. }
                 | TestbedError::ForeignDirectory { .. }
                 | TestbedError::NotRunning { .. } => ExitCode::from(2),
+                TestbedError::Interrupted => ExitCode::from(130),
                 _ => ExitCode::from(3),
             }
         }
@@ -307,7 +309,10 @@ fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path)
         .map(|dir| dir.join(program))
-        .find(|path| path.is_file())
+        .find(|path| {
+            std::fs::metadata(path)
+                .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+        })
 }
 
 /// One line of data on stdout. A reader that went away is no reason to fail.
