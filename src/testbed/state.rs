@@ -1,9 +1,11 @@
 //! What is known about a running testbed: one directory with everything, looked at, entered and removed here.
 
-use super::build::lock;
+use super::api::is_ready;
+use super::arguments::STARTED;
 use super::error::{IoContext as _, TestbedError};
+use super::lock::lock;
 use super::process::{self, PidRecord, Processes};
-use super::{Progress, Settings, net, up};
+use super::{Progress, Settings, net};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -63,7 +65,7 @@ impl State {
     /// The components that a whole testbed has.
     fn expected(&self) -> Vec<&'static str> {
         let helpers: &[&str] = if self.namespace { &["hold", "relay"] } else { &[] };
-        helpers.iter().chain(&up::STARTED).copied().collect()
+        helpers.iter().chain(&STARTED).copied().collect()
     }
 }
 
@@ -218,7 +220,7 @@ pub fn join(testbed: &TestbedInfo) -> Result<(), TestbedError> {
 #[must_use]
 pub fn controller_logs(testbed: &TestbedInfo) -> Vec<(String, PathBuf)> {
     let processes = Processes::in_state(&testbed.state_dir);
-    let controllers = up::STARTED.iter().filter(|name| **name != "etcd");
+    let controllers = STARTED.iter().filter(|name| **name != "etcd");
     controllers
         .map(|name| ((*name).to_owned(), processes.log(name)))
         .filter(|(_, log)| log.is_file())
@@ -247,7 +249,7 @@ pub fn status(settings: &Settings) -> Result<Status, TestbedError> {
     if reachable && state.ready {
         super::runtime()?.block_on(async {
             for component in status.components.iter_mut().filter(|component| component.alive) {
-                component.ready = up::is_ready(&testbed, &state, &component.name).await;
+                component.ready = is_ready(&testbed, &state, &component.name).await;
             }
         });
     }
