@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::error::Error as _;
 use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -187,6 +188,7 @@ pub(super) fn complain(error: &TestbedError) -> ExitCode {
         | TestbedError::NoSuchBinary { .. }
         | TestbedError::ForeignDirectory { .. }
         | TestbedError::NotRunning { .. } => ExitCode::from(2),
+        TestbedError::Interrupted => ExitCode::from(130),
         _ => ExitCode::from(3),
     }
 }
@@ -309,7 +311,9 @@ fn absolute(path: PathBuf) -> PathBuf {
 
 fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|path| path.is_file())
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|path| {
+        std::fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    })
 }
 
 /// One line of data on stdout. A reader that went away is no reason to fail.
@@ -374,22 +378,28 @@ fn show_status(status: &Status) {
     }
 }
 
-/// Progress on stderr: a bar on a terminal, lines elsewhere.
+/// Progress on stderr: a bar for builds on a terminal, lines otherwise.
 struct Screen {
+    terminal: bool,
     bar: Option<ProgressBar>,
     last_line: Instant,
 }
 
 impl Screen {
     fn new() -> Self {
-        // Drawn when something is told, never by a thread: entering a namespace needs a process of one thread.
-        let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("[{pos}/{len}] {wide_msg}");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            bar
-        });
-        Self { bar, last_line: Instant::now() }
+        Self { terminal: std::io::stderr().is_terminal(), bar: None, last_line: Instant::now() }
+    }
+
+    /// The bar is drawn when something is told, never by a thread: entering a namespace needs a process of one thread.
+    fn bar(&mut self) -> Option<&ProgressBar> {
+        self.terminal.then(|| {
+            self.bar.get_or_insert_with(|| {
+                let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+                let style = ProgressStyle::with_template("[{pos}/{len}] {wide_msg}");
+                bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+                bar
+            }) as &ProgressBar
+        })
     }
 
     fn line(&self, text: &str) {
@@ -405,7 +415,7 @@ impl Screen {
             Progress::Building { component, position, of, elapsed, doing, left } => {
                 let rest = if left.is_empty() { String::new() } else { format!("; then {}", left.join(", ")) };
                 let text = format!("building {component}, {} so far {doing}", show_duration(elapsed));
-                if let Some(bar) = &self.bar {
+                if let Some(bar) = self.bar() {
                     bar.set_length(of as u64);
                     bar.set_position(position as u64 - 1);
                     bar.set_message(format!("{text}{rest}"));
@@ -416,7 +426,7 @@ impl Screen {
             }
             Progress::Built { component, position, of, took } => {
                 self.line(&format!("[{position}/{of}] built {component} in {}", show_duration(took)));
-                if let Some(bar) = self.bar.as_ref().filter(|_| position == of) {
+                if let Some(bar) = self.bar.take_if(|_| position == of) {
                     bar.finish_and_clear();
                 }
             }

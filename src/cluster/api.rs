@@ -133,6 +133,10 @@ impl Api {
             .await
             .map_err(|e| chain(&e))?;
         config.connect_timeout = Some(Duration::from_secs(5));
+        // A proxy of the environment leads away from this machine, and never to its own loopback.
+        if matches!(config.cluster_url.host(), Some("127.0.0.1" | "localhost" | "[::1]")) {
+            config.proxy_url = None;
+        }
         // Trying again is decided in `call`, with a limit.
         config.default_retry = false;
         Ok(Self { client: Client::try_from(config).map_err(|e| chain(&e))? })

@@ -8,9 +8,6 @@ pub(super) const GO_MOD: &str = include_str!("../../testbed/go.mod");
 /// The checksums of everything the module needs.
 pub(super) const GO_SUM: &str = include_str!("../../testbed/go.sum");
 
-/// Raised when the form of the cached manifests changes, so that older caches are not used.
-const CACHE_FORMAT: &str = "1";
-
 /// A program of the testbed that is built from a Go module.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Component {
@@ -163,7 +160,7 @@ impl Component {
 /// The name of the cache of exactly these versions, built in exactly this way.
 pub(super) fn cache_key() -> String {
     let mut hash = Sha256::new();
-    for part in [GO_MOD, GO_SUM, CACHE_FORMAT, std::env::consts::ARCH] {
+    for part in [GO_MOD, GO_SUM, std::env::consts::ARCH] {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }

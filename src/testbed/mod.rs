@@ -11,15 +11,19 @@
 //! Everything here is synchronous for the caller, because entering the network namespace needs a process of one thread:
 //! call [`up`] or [`join`] before any runtime of yours exists. This module never prints; it tells [`Progress`].
 
+mod api;
+mod arguments;
 mod build;
 mod component;
 mod error;
 mod identity;
+mod lock;
 mod manifest;
 mod net;
 mod pki;
 mod process;
 mod relay;
+mod started;
 mod state;
 mod up;
 

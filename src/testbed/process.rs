@@ -240,9 +240,18 @@ pub(super) fn register(component: &str, record: &Path) -> Result<(), TestbedErro
     let own = PidRecord::of_self(component).on("cannot read", Path::new("/proc/self/stat"))?;
     let text = serde_json::to_string(&own)
         .map_err(|error| TestbedError::Record { path: record.to_owned(), why: error.to_string() })?;
-    let new = record.with_extension("new");
+    let new = record.with_extension(format!("{}.new", own.pid));
     super::pki::write_private(&new, &text)?;
-    fs::rename(&new, record).on("cannot write", record)
+    // Unlike a rename this never replaces a record, which could be the only trace of another process.
+    let linked = fs::hard_link(&new, record);
+    fs::remove_file(&new).on("cannot remove", &new)?;
+    match linked {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(TestbedError::Record {
+            path: record.to_owned(),
+            why: format!("it is of another `{component}`"),
+        }),
+        linked => linked.on("cannot write", record),
+    }
 }
 
 /// Entry point of the hidden subcommand `launch`: registers and becomes the program. Returns when it cannot.
@@ -338,6 +347,17 @@ mod tests {
             assert_eq!(PidRecord::parse(&text).is_ok(), good, "{pid}");
         }
         assert!(PidRecord::parse("4711 5").is_err());
+    }
+
+    #[test]
+    fn a_record_is_never_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("etcd.json");
+        fs::write(&path, "the trace of another process").unwrap();
+        let error = launch("etcd", &path, Path::new("/bin/false"), &[]);
+        assert!(matches!(error, TestbedError::Record { .. }), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "the trace of another process");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

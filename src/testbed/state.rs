@@ -1,9 +1,11 @@
 //! What is known about a running testbed: one directory with everything, looked at, entered and removed here.
 
-use super::build::lock;
+use super::api::is_ready;
+use super::arguments::STARTED;
 use super::error::{IoContext as _, TestbedError};
+use super::lock::lock;
 use super::process::{self, PidRecord, Processes};
-use super::{Progress, Settings, net, up};
+use super::{Progress, Settings, net};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -58,7 +60,7 @@ impl State {
     /// The components that a whole testbed has.
     fn expected(&self) -> Vec<&'static str> {
         let helpers: &[&str] = if self.namespace { &["hold", "relay"] } else { &[] };
-        helpers.iter().chain(&up::STARTED).copied().collect()
+        helpers.iter().chain(&STARTED).copied().collect()
     }
 }
 
@@ -76,6 +78,7 @@ pub struct TestbedInfo {
     /// The URL of the API server.
     pub server: String,
     /// How long each part of the start took; empty when the testbed ran already.
+    #[serde(skip)]
     pub started: Vec<(String, Duration)>,
     /// Whether the testbed ran already.
     pub already_running: bool,
@@ -127,6 +130,8 @@ pub struct Status {
     pub healthy: bool,
     /// Whether the start came to its end; when not, it goes on now or was cut short.
     pub start_finished: bool,
+    /// Seconds that each part of the start took; parts overlap, `all` is the whole.
+    pub start_seconds: Vec<(String, f64)>,
     /// How to reach it; nothing when there is no testbed.
     pub testbed: Option<TestbedInfo>,
     /// The components in the order of their start.
@@ -201,7 +206,7 @@ pub fn join(testbed: &TestbedInfo) -> Result<(), TestbedError> {
 #[must_use]
 pub fn controller_logs(testbed: &TestbedInfo) -> Vec<(String, PathBuf)> {
     let processes = Processes::in_state(&testbed.state_dir);
-    let controllers = up::STARTED.iter().filter(|name| **name != "etcd");
+    let controllers = STARTED.iter().filter(|name| **name != "etcd");
     controllers
         .map(|name| ((*name).to_owned(), processes.log(name)))
         .filter(|(_, log)| log.is_file())
@@ -215,6 +220,7 @@ pub fn status(settings: &Settings) -> Result<Status, TestbedError> {
         state_dir: state_dir.clone(),
         healthy: false,
         start_finished: false,
+        start_seconds: Vec::new(),
         testbed: None,
         components: Vec::new(),
     };
@@ -229,13 +235,14 @@ pub fn status(settings: &Settings) -> Result<Status, TestbedError> {
     if reachable && state.ready {
         super::runtime()?.block_on(async {
             for component in status.components.iter_mut().filter(|component| component.alive) {
-                component.ready = up::is_ready(&testbed, &state, &component.name).await;
+                component.ready = is_ready(&testbed, &state, &component.name).await;
             }
         });
     }
     status.healthy = state.ready
         && status.components.iter().all(|component| component.alive && component.ready != Some(false));
     status.start_finished = state.ready;
+    status.start_seconds = state.parts;
     status.testbed = Some(testbed);
     Ok(status)
 }
