@@ -11,6 +11,7 @@ mod looker;
 
 use self::looker::{Look, Looker, Outcome, Place, Source};
 use super::AddonValues;
+use super::gotemplate::Val;
 use super::variables::{Severity, VariableProblem, class_name, short, variables, with_defaults};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +22,8 @@ const NONSENSE: &str = "\u{1}nonsense";
 /// What a value does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// It is the default, and something looks at the variable.
+    /// It is the default, or an empty value (`false`, `[]`) that says the same as no value; something looks at the
+    /// variable.
     Default,
     /// Something comes out differently than without it.
     Effective {
@@ -162,6 +164,13 @@ impl<'a> Judge<'a> {
         if without.by.is_empty() {
             return match without.unknown {
                 Some(why) => Effect::Unknown { why },
+                None if value
+                    .as_ref()
+                    .is_some_and(|v| Val::from_json(v).truth() == Some(false))
+                    && self.default(place).is_none() =>
+                {
+                    Effect::Default
+                }
                 None => self.changes_nothing(place),
             };
         }
@@ -536,6 +545,8 @@ mod tests {
             json!({"oidc": {"id": "i", "url": "u", "claim": "email"}}),
             json!({"choice": "b"}),
             json!({"lb": "none"}),
+            json!({"list": []}),
+            json!({"n": 0}),
             json!({"lb": ""}),
             json!({"n": 3}),
             json!({"list": ["x"]}),
@@ -584,10 +595,6 @@ mod tests {
                 json!({"choice": "c"}),
                 "the value `c` of `choice` changes nothing in ClusterClass c: no patch tells it from \
               the default `a`; values that are told apart: `b`",
-            ),
-            (
-                json!({"list": []}),
-                "the value [] of `list` changes nothing in ClusterClass c: everything comes out as without it",
             ),
         ] {
             assert_eq!(messages(&patches(), &v), [message], "{v}");
