@@ -14,7 +14,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const MAX_OUTPUT: u64 = 8 << 20;
 const MAX_MESSAGE: u64 = 64 << 10;
 
-/// Renders these minors of a stack, each named `<provider>-<stack>-1-NN`.
+/// Renders these minors of a stack, each named `<provider>-<stack>-1-NN`. `helm` is a path, not a name to look up: the
+/// program gets no `PATH`.
 ///
 /// # Errors
 /// The stack lacks a minor, Helm cannot be run or refuses the chart, or the result has not exactly one ClusterClass with
@@ -105,7 +106,6 @@ async fn template(
         .env("HELM_CONFIG_HOME", scratch.join("config"))
         .env("HELM_DATA_HOME", scratch.join("data"))
         .env("HELM_PLUGINS", scratch.join("plugins"))
-        .current_dir(scratch)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -44,7 +44,12 @@ struct Versions {
 /// # Errors
 /// Every problem of the folder at once.
 pub fn load(directory: &Path) -> Result<StackSource, StackError> {
-    let mut reader = Reader { root: directory.to_path_buf(), problems: Vec::new() };
+    let mut reader = Reader {
+        root: directory.to_path_buf(),
+        real: directory.to_path_buf(),
+        named: directory.to_path_buf(),
+        problems: Vec::new(),
+    };
     let source = reader.stack(directory);
     match source {
         Some(source) if reader.problems.is_empty() => Ok(source),
@@ -62,12 +67,17 @@ struct Release {
 struct Reader {
     /// The repository: symbolic links must not lead out of it.
     root: PathBuf,
+    /// The folder without symbolic links, and as the user named it.
+    real: PathBuf,
+    named: PathBuf,
     problems: Vec<StackProblem>,
 }
 
 impl Reader {
     fn problem(&mut self, file: &Path, why: impl Into<String>) {
-        self.problems.push(StackProblem { file: file.to_path_buf(), why: why.into() });
+        let named = file.strip_prefix(&self.real).map(|rest| self.named.join(rest));
+        self.problems
+            .push(StackProblem { file: named.unwrap_or_else(|_| file.to_path_buf()), why: why.into() });
     }
 
     fn stack(&mut self, directory: &Path) -> Option<StackSource> {
@@ -83,6 +93,7 @@ impl Reader {
             }
         };
         self.root = real.ancestors().find(|a| a.join(".git").exists()).unwrap_or(&real).to_path_buf();
+        self.real.clone_from(&real);
         self.links(&real);
         if !self.problems.is_empty() {
             return None;

@@ -6,7 +6,9 @@
 
 mod eval;
 mod functions;
+mod lex;
 mod parse;
+mod reads;
 mod value;
 
 pub use value::Val;
@@ -66,10 +68,10 @@ impl Template {
     #[must_use]
     pub fn reads(&self) -> Reads {
         let mut reads = Reads::default();
-        parse::reads(&self.body, true, &mut reads);
+        reads::of(&self.body, true, &mut reads);
         for (_, body) in &self.defined {
             // Where a named template is called from is not followed; its dot is not known to be the data.
-            parse::reads(body, false, &mut reads);
+            reads::of(body, false, &mut reads);
         }
         reads
     }
@@ -212,5 +214,15 @@ mod tests {
         assert!(reads(r#"{{ range .e }}{{ template "t" $ }}{{ end }}"#).everything);
         assert_eq!(reads(r#"{{ index . "a" }}"#).fields, set(&["a"]));
         assert_eq!(reads(r#"{{ has .a (list "x" "y") }}"#).compared, [pair("a", "x"), pair("a", "y")].into());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_ends_the_process(text in r#"(\{\{|\}\}|- | -|[.$a"`|()=:, \n0-9ü]|if|else|end|range|with|eq|list|define|template|/\*|\*/){0,40}"#) {
+            if let Ok(template) = Template::parse(&text) {
+                let _ = template.reads();
+                let _ = template.render(&data());
+            }
+        }
     }
 }

@@ -7,8 +7,11 @@
 //! come out differently than with a nonsense text, unless the class documents the value (`none` usually works by being
 //! no other value). What cannot be evaluated is said to be unknown.
 
+mod looker;
+
+use self::looker::{Look, Looker, Outcome, Place, Source};
 use super::AddonValues;
-use super::gotemplate::{Error, Reads, Template, Val};
+use super::gotemplate::Val;
 use super::variables::{Severity, VariableProblem, class_name, short, variables, with_defaults};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +22,8 @@ const NONSENSE: &str = "\u{1}nonsense";
 /// What a value does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
-    /// It is the default, and something looks at the variable.
+    /// It is the default, or an empty value (`false`, `[]`) that says the same as no value; something looks at the
+    /// variable.
     Default,
     /// Something comes out differently than without it.
     Effective {
@@ -77,202 +81,6 @@ pub fn problems(
     problems
 }
 
-/// A variable, or a field within it.
-struct Place<'a> {
-    name: &'a str,
-    path: Vec<String>,
-}
-
-impl Place<'_> {
-    fn dotted(&self) -> String {
-        let mut dotted = self.name.to_owned();
-        for field in &self.path {
-            dotted = format!("{dotted}.{field}");
-        }
-        dotted
-    }
-}
-
-/// Something that looks at variables.
-struct Looker {
-    name: String,
-    look: Look,
-}
-
-enum Look {
-    Patch {
-        enabled: Option<Source>,
-        values: Vec<Source>,
-    },
-    /// An extension decides; nothing is known here.
-    External,
-    /// Values of an add-on; they see the variables as a list within the Cluster.
-    Addon(Source),
-}
-
-enum Source {
-    Variable(String),
-    Template { text: String, parsed: Result<Template, Error>, reads: Reads },
-}
-
-impl Source {
-    fn template(text: &str) -> Self {
-        let parsed = Template::parse(text);
-        let reads = parsed.as_ref().map(Template::reads).unwrap_or_default();
-        Self::Template { text: text.into(), parsed, reads }
-    }
-
-    fn mentions(&self, place: &Place<'_>) -> bool {
-        let wanted = place.dotted();
-        // Reading a whole reads its parts, and reading a part reads some of the whole.
-        let touches = |read: &str| {
-            let within = |outer: &str, inner: &str| {
-                inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-            };
-            within(&wanted, read) || within(read, &wanted)
-        };
-        match self {
-            Self::Variable(path) => touches(path),
-            Self::Template { text, parsed, reads } => {
-                if parsed.is_err() || reads.everything {
-                    has_word(text, place.name)
-                } else {
-                    reads.fields.iter().any(|f| touches(f))
-                }
-            }
-        }
-    }
-}
-
-fn has_word(text: &str, word: &str) -> bool {
-    text.split(|c: char| !(c.is_alphanumeric() || c == '_')).any(|w| w == word)
-}
-
-/// What comes of one looker with one set of variables.
-#[derive(Debug, Clone, PartialEq)]
-enum Outcome {
-    Off,
-    On(Vec<String>),
-    Fails(String),
-    Unknown(String),
-}
-
-impl From<Error> for Outcome {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::Fails(why) => Self::Fails(why),
-            Error::Unknown(why) => Self::Unknown(why),
-        }
-    }
-}
-
-impl Looker {
-    fn mentions(&self, place: &Place<'_>) -> bool {
-        match &self.look {
-            Look::Patch { enabled, values } => enabled.iter().chain(values).any(|s| s.mentions(place)),
-            Look::External => true,
-            Look::Addon(Source::Template { text, .. }) => has_word(text, place.name),
-            Look::Addon(source) => source.mentions(place),
-        }
-    }
-
-    fn outcome(&self, variables: &BTreeMap<String, Value>) -> Outcome {
-        self.look(variables).unwrap_or_else(Outcome::from)
-    }
-
-    fn look(&self, variables: &BTreeMap<String, Value>) -> Result<Outcome, Error> {
-        match &self.look {
-            Look::Patch { enabled, values } => {
-                let data = patch_data(variables);
-                if let Some(enabled) = enabled
-                    && !is_true(&render(enabled, &data)?)
-                {
-                    return Ok(Outcome::Off);
-                }
-                Ok(Outcome::On(values.iter().map(|v| render(v, &data)).collect::<Result<_, _>>()?))
-            }
-            Look::External => Err(Error::Unknown("a runtime extension decides".into())),
-            Look::Addon(source) => Ok(Outcome::On(vec![render(source, &addon_data(variables))?])),
-        }
-    }
-}
-
-fn render(source: &Source, data: &Val) -> Result<String, Error> {
-    match source {
-        Source::Template { parsed, .. } => parsed.as_ref().map_err(Clone::clone)?.render(data),
-        Source::Variable(path) => {
-            let mut value = data.clone();
-            for segment in path.split('.') {
-                let (name, index) = match segment.split_once('[') {
-                    Some((name, index)) => (name, index.strip_suffix(']').map(str::parse::<usize>)),
-                    None => (segment, None),
-                };
-                let missing = || Error::Fails(format!("variable \"{path}\" does not exist"));
-                value = match value {
-                    Val::Map(map) => map.get(name).cloned().ok_or_else(missing)?,
-                    Val::Opaque(path) => Val::Opaque(format!("{path}.{name}")),
-                    _ => return Err(missing()),
-                };
-                if let Some(index) = index {
-                    let at = index.map_err(|_| missing())?;
-                    value = match value {
-                        Val::List(items) => items.get(at).cloned().ok_or_else(missing)?,
-                        Val::Opaque(path) => Val::Opaque(format!("{path}[{at}]")),
-                        _ => return Err(missing()),
-                    };
-                }
-            }
-            Ok(value.to_json().map_or_else(|| value.show(), |json| json.to_string()))
-        }
-    }
-}
-
-/// The result of `enabledIf` is read as YAML and must be the boolean.
-fn is_true(text: &str) -> bool {
-    matches!(text.trim(), "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "y" | "Y")
-}
-
-/// What patches see: the variables, and `builtin`, of which nothing is known yet.
-fn patch_data(variables: &BTreeMap<String, Value>) -> Val {
-    let mut data: BTreeMap<String, Val> =
-        variables.iter().map(|(name, value)| (name.clone(), Val::from_json(value))).collect();
-    data.insert("builtin".into(), Val::Opaque("builtin".into()));
-    Val::Map(data)
-}
-
-/// What add-on values see: the Cluster, with its variables as a list, and other objects.
-fn addon_data(variables: &BTreeMap<String, Value>) -> Val {
-    let map = |entries: &[(&str, Val)]| {
-        Val::Map(entries.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect())
-    };
-    let opaque = |path: &str| Val::Opaque(path.into());
-    let list = variables
-        .iter()
-        .map(|(name, value)| map(&[("name", Val::Str(name.clone())), ("value", Val::from_json(value))]));
-    let topology = map(&[
-        ("variables", Val::List(list.collect())),
-        ("version", opaque("Cluster.spec.topology.version")),
-        ("class", opaque("Cluster.spec.topology.class")),
-        ("controlPlane", opaque("Cluster.spec.topology.controlPlane")),
-        ("workers", opaque("Cluster.spec.topology.workers")),
-    ]);
-    let spec = map(&[
-        ("topology", topology),
-        ("controlPlaneEndpoint", opaque("Cluster.spec.controlPlaneEndpoint")),
-        ("clusterNetwork", opaque("Cluster.spec.clusterNetwork")),
-    ]);
-    let cluster = map(&[
-        ("spec", spec),
-        ("metadata", opaque("Cluster.metadata")),
-        ("status", opaque("Cluster.status")),
-    ]);
-    map(&[
-        ("Cluster", cluster),
-        ("InfraCluster", opaque("InfraCluster")),
-        ("ControlPlane", opaque("ControlPlane")),
-    ])
-}
-
 /// How two sets of outcomes differ.
 #[derive(Default)]
 struct Difference {
@@ -293,11 +101,8 @@ struct Judge<'a> {
 impl<'a> Judge<'a> {
     fn new(class: &'a Value, addons: &[AddonValues], values: &'a BTreeMap<String, Value>) -> Self {
         let patches =
-            class.pointer("/spec/patches").and_then(Value::as_array).into_iter().flatten().map(patch);
-        let addons = addons.iter().map(|addon| Looker {
-            name: addon.file.clone(),
-            look: Look::Addon(Source::template(&addon.template)),
-        });
+            class.pointer("/spec/patches").and_then(Value::as_array).into_iter().flatten().map(Looker::patch);
+        let addons = addons.iter().map(Looker::addon);
         let lookers = patches.chain(addons).collect();
         let mut judge = Self { class, values, lookers, with: Vec::new() };
         judge.with = judge.outcomes(values);
@@ -339,6 +144,11 @@ impl<'a> Judge<'a> {
         if without.by.is_empty() {
             return match without.unknown {
                 Some(why) => Effect::Unknown { why },
+                None if value.as_ref().is_some_and(|v| Val::from_json(v).truth() == Some(false))
+                    && self.default(place).is_none() =>
+                {
+                    Effect::Default
+                }
                 None => self.changes_nothing(place),
             };
         }
@@ -563,32 +373,6 @@ fn hint(value: &str, literals: &[String]) -> Option<String> {
     }
 }
 
-fn patch(patch: &Value) -> Looker {
-    let name = patch.get("name").and_then(Value::as_str).unwrap_or("a patch without a name");
-    let enabled =
-        patch.get("enabledIf").and_then(Value::as_str).filter(|e| !e.is_empty()).map(Source::template);
-    let definitions = patch.get("definitions").and_then(Value::as_array);
-    let from = definitions
-        .into_iter()
-        .flatten()
-        .filter_map(|d| d.get("jsonPatches")?.as_array())
-        .flatten()
-        .filter(|p| matches!(p.get("op").and_then(Value::as_str), Some("add" | "replace")))
-        .filter_map(|p| p.get("valueFrom"));
-    let values = from.filter_map(|from| {
-        let text = |key: &str| from.get(key).and_then(Value::as_str).filter(|t| !t.is_empty());
-        text("variable")
-            .map(|v| Source::Variable(v.into()))
-            .or_else(|| text("template").map(Source::template))
-    });
-    let look = if patch.get("external").is_some_and(|e| !e.is_null()) {
-        Look::External
-    } else {
-        Look::Patch { enabled, values: values.collect() }
-    };
-    Looker { name: name.into(), look }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -659,6 +443,8 @@ mod tests {
             json!({"oidc": {"id": "i", "url": "u", "claim": "email"}}),
             json!({"choice": "b"}),
             json!({"lb": "none"}),
+            json!({"list": []}),
+            json!({"n": 0}),
             json!({"lb": ""}),
             json!({"n": 3}),
             json!({"list": ["x"]}),
@@ -705,10 +491,6 @@ mod tests {
                 json!({"choice": "c"}),
                 "the value `c` of `choice` changes nothing in ClusterClass c: no patch tells it from \
               the default `a`; values that are told apart: `b`",
-            ),
-            (
-                json!({"list": []}),
-                "the value [] of `list` changes nothing in ClusterClass c: everything comes out as without it",
             ),
         ] {
             assert_eq!(messages(&patches(), &v), [message], "{v}");
