@@ -15,12 +15,18 @@ const MAX_MESSAGE: usize = 600;
 const WIDTH: usize = 120;
 
 /// The text of a file, with its name as the user wrote it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct SourceText {
     file: PathBuf,
     text: String,
     /// Byte offset of the start of each line.
     starts: Vec<usize>,
+}
+
+impl fmt::Debug for SourceText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SourceText({:?}, {} lines)", self.file, self.starts.len())
+    }
 }
 
 impl SourceText {
