@@ -1,7 +1,7 @@
 //! The document as a whole: text -> [`Scenario`].
 
 use super::decode::{Decoder, Fields};
-use super::problem::{Problem, SourceText, Span, quote};
+use super::problem::{MAX_PROBLEMS, Problem, SourceText, Span, quote};
 use super::switches::Table;
 use super::text;
 use super::tree::{self, Kind, Node};
@@ -89,6 +89,10 @@ pub fn parse(text: &str, file: &Path, known: &Known<'_>) -> Result<Scenario, Vec
         Some(scenario) if problems.is_empty() => Ok(scenario),
         _ => {
             problems.sort_by_key(Problem::span);
+            if problems.len() >= MAX_PROBLEMS {
+                let more = Problem::of_file(file, "there may be more problems than these");
+                problems.push(more.hint("solve some of them and run the command again"));
+            }
             if problems.is_empty() {
                 // Cannot happen as long as every `None` above is reported; a wrong screen is better than none.
                 problems.push(

@@ -393,6 +393,30 @@ mod tests {
     }
 
     #[test]
+    fn colour_is_only_for_those_who_ask() {
+        let problem = Problem::at(&SourceText::new("f", "a: b"), Span::new(1, 4, 1), "message").hint("hint");
+        assert!(problem.render(true).contains('\u{1b}'));
+        assert!(!problem.render(false).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_place_beside_the_text_is_shown_as_well_as_it_can_be() {
+        let source = SourceText::new("f", "é\n");
+        for span in [
+            Span::new(1, 9, 9),
+            Span::new(7, 1, 1),
+            Span::new(1, 0, 0),
+            Span::new(1, usize::MAX, usize::MAX),
+        ] {
+            assert!(
+                Problem::at(&source, span, "message")
+                    .render(false)
+                    .contains("message")
+            );
+        }
+    }
+
+    #[test]
     fn slips_are_recognised() {
         for (text, meant) in [
             ("controlplanes", Some("controlPlanes")),
