@@ -1,16 +1,15 @@
 //! The document as a whole: text -> [`Scenario`].
 
 use super::decode::{Decoder, Fields};
-use super::problem::{Problem, SourceText, Span, name_hint, one_of, quote};
+use super::problem::{MAX_PROBLEMS, Problem, SourceText, Span, quote};
 use super::switches::Table;
+use super::text;
 use super::tree::{self, Kind, Node};
 use super::{
-    API_VERSION, Change, Cover, Exclusion, Expectation, Known, MAX_WORKERS, Positions, Scenario,
-    StackSelector, Timeouts, rows, switches,
+    API_VERSION, Cover, Exclusion, Expectation, Known, MAX_WORKERS, Positions, Scenario, rows, switches,
 };
-use crate::types::{CheckName, ProviderKind, ScenarioName, StackName, SwitchValues, parse_duration};
-use std::path::{Component, Path, PathBuf};
-use std::time::Duration;
+use crate::types::{ScenarioName, SwitchValues};
+use std::path::Path;
 
 /// Keys of the mappings in a scenario file; the schema has the same, which a test holds.
 pub(super) mod keys {
@@ -32,16 +31,13 @@ pub(super) mod keys {
     pub const TIMEOUTS: &[&str] = &["provision", "check", "change", "delete"];
 }
 
-const MAX_CHECKS: usize = 256;
-const MAX_CHANGES: usize = 32;
-
 /// Reads a scenario from bytes that should be UTF-8.
 ///
 /// # Errors
 /// Every problem of the file, in the order of its lines.
 pub fn parse_bytes(bytes: &[u8], file: &Path, known: &Known<'_>) -> Result<Scenario, Vec<Problem>> {
-    if bytes.len() > tree::MAX_FILE {
-        return Err(vec![tree::too_large(&SourceText::new(file, ""))]);
+    if bytes.len() > text::MAX_FILE {
+        return Err(vec![text::too_large(&SourceText::new(file, ""))]);
     }
     let error = match std::str::from_utf8(bytes) {
         Ok(text) => return parse(text, file, known),
@@ -65,8 +61,8 @@ pub fn parse_bytes(bytes: &[u8], file: &Path, known: &Known<'_>) -> Result<Scena
 pub fn parse(text: &str, file: &Path, known: &Known<'_>) -> Result<Scenario, Vec<Problem>> {
     // A byte-order mark is no content; editors on some systems write one.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    if text.len() > tree::MAX_FILE {
-        return Err(vec![tree::too_large(&SourceText::new(file, ""))]);
+    if text.len() > text::MAX_FILE {
+        return Err(vec![text::too_large(&SourceText::new(file, ""))]);
     }
     let source = SourceText::new(file, text);
     let mut problems = Vec::new();
@@ -78,6 +74,10 @@ pub fn parse(text: &str, file: &Path, known: &Known<'_>) -> Result<Scenario, Vec
         Some(scenario) if problems.is_empty() => Ok(scenario),
         _ => {
             problems.sort_by_key(Problem::span);
+            if problems.len() >= MAX_PROBLEMS {
+                let more = Problem::of_file(file, "there may be more problems than these");
+                problems.push(more.hint("solve some of them and run the command again"));
+            }
             if problems.is_empty() {
                 // Cannot happen as long as every `None` above is reported; a wrong screen is better than none.
                 problems.push(
@@ -193,99 +193,6 @@ impl Decoder<'_> {
         })
     }
 
-    fn stack(&mut self, spec: &Fields<'_>, positions: &mut Positions) -> Option<StackSelector> {
-        let hint = "write `stack: {provider: ..., name: ..., source: {directory: ...}}`";
-        let node = self.required(spec, "stack", "`spec`", hint)?;
-        let at = spec.entry("stack").map_or(node.span, |e| e.key_span);
-        let stack = self.map(node, at, "`stack`", keys::STACK)?;
-        let names = ProviderKind::ALL.map(ProviderKind::as_str);
-        let hint = format!("use {}", one_of(names));
-        let provider = self.required(&stack, "provider", "`stack`", &hint).and_then(|node| {
-            positions.provider = node.span;
-            let text = self.string(node, "`provider`")?;
-            let kind = ProviderKind::ALL.into_iter().find(|kind| kind.as_str() == text);
-            if kind.is_none() {
-                self.problem(
-                    node.span,
-                    format!("there is no provider {}", quote(text)),
-                    name_hint(text, names),
-                );
-            }
-            kind
-        });
-        let hint = "the name without provider and minor, e.g. `scs`";
-        let name = self.required(&stack, "name", "`stack`", hint).and_then(|node| {
-            positions.stack = node.span;
-            self.name(node, "the stack name", StackName::new)
-        });
-        let directory = self.source(&stack, positions);
-        Some(StackSelector { provider: provider?, name: name?, directory: directory? })
-    }
-
-    fn source(&mut self, stack: &Fields<'_>, positions: &mut Positions) -> Option<PathBuf> {
-        let hint = "write `source: {directory: path/to/stack}`, relative to this file";
-        let node = self.required(stack, "source", "`stack`", hint)?;
-        let at = stack.entry("source").map_or(node.span, |e| e.key_span);
-        let source = self.map(node, at, "`source`", keys::SOURCE)?;
-        if let Some(entry) = source.entry("release").or(source.entry("from")) {
-            let message = "this version reads stacks from directories only, not from releases";
-            self.problem(entry.key_span, message, hint);
-            return None;
-        }
-        let node = self.required(&source, "directory", "`source`", hint)?;
-        positions.directory = node.span;
-        let text = self.string(node, "`directory`")?;
-        if text.is_empty() || text.len() > 1024 || text.chars().any(super::problem::is_hostile) {
-            self.problem(node.span, "`directory` is a path of 1 to 1024 visible characters", hint);
-            return None;
-        }
-        if text.contains("${") {
-            let message = "`directory` cannot refer to the environment; only variables can";
-            self.problem(node.span, message, "write the path, relative to this file");
-            return None;
-        }
-        let folder = self.source.file().parent().unwrap_or(Path::new(""));
-        let directory = folder.join(text);
-        if let Some(root) = &self.known.root
-            && lexically_outside(&directory, root)
-        {
-            let message = format!("the directory {} leads out of the allowed one", quote(text));
-            let hint = format!("stacks of this command must be inside {}", quote(&root.to_string_lossy()));
-            self.problem(node.span, message, hint);
-            return None;
-        }
-        Some(directory)
-    }
-
-    /// Names of checks and groups that exist.
-    pub(super) fn checks(&mut self, node: &Node, what: &str) -> Option<Vec<CheckName>> {
-        let known = self.known.check_names();
-        let items = self.list(node, what, MAX_CHECKS, "write `[name, name]`")?;
-        let mut checks: Vec<CheckName> = Vec::new();
-        let mut complete = true;
-        for item in items {
-            let text = self.string(item, "the name of a check");
-            let found = text.and_then(|text| known.clone().find(|name| *name == text));
-            match (text, found.map(CheckName::new)) {
-                (Some(_), Some(Ok(name))) if checks.contains(&name) => {
-                    self.problem(
-                        item.span,
-                        format!("the check `{name}` is given twice"),
-                        "keep one of the two",
-                    );
-                }
-                (Some(_), Some(Ok(name))) => checks.push(name),
-                (Some(text), _) => {
-                    complete = false;
-                    let message = format!("there is no check or group {}", quote(text));
-                    self.problem(item.span, message, name_hint(text, known.clone()));
-                }
-                (None, _) => complete = false,
-            }
-        }
-        complete.then_some(checks)
-    }
-
     fn cover(&mut self, spec: &Fields<'_>, table: &Table, positions: &mut Positions) -> Option<Cover> {
         let Some(entry) = spec.entry("cover") else {
             positions.cover = spec.span;
@@ -351,158 +258,6 @@ impl Decoder<'_> {
         if table.is_complete() {
             let at = spec.entry("exclude").map_or(spec.span, |e| e.key_span);
             rows::contradictions(self, at, table, exclude, include, positions);
-        }
-    }
-
-    fn changes(&mut self, spec: &Fields<'_>, positions: &mut Positions) -> Option<Vec<Change>> {
-        let Some(node) = spec.get("changes") else {
-            return Some(Vec::new());
-        };
-        let hint = "write e.g. `[{scale: {workers: 3}}, {upgrade: next-minor}]`";
-        let items = self.list(node, "`changes`", MAX_CHANGES, hint)?;
-        positions.changes = items.iter().map(|item| item.span).collect();
-        let mut changes: Vec<Change> = Vec::new();
-        let mut complete = true;
-        for item in items {
-            match self.change(item) {
-                Some(change) if changes.contains(&change) => {
-                    let message = format!("the change `{}` is given twice", change.name());
-                    self.problem(item.span, message, "a change is made once; its results are named after it");
-                }
-                Some(change) => changes.push(change),
-                None => complete = false,
-            }
-        }
-        complete.then_some(changes)
-    }
-
-    fn change(&mut self, item: &Node) -> Option<Change> {
-        let hint = "write `{scale: {workers: 3}}`, `{scale: {controlPlanes: 3}}` or `{upgrade: next-minor}`";
-        let change = self.map(item, item.span, "a change", keys::CHANGE)?;
-        match (change.entry("scale"), change.get("upgrade")) {
-            (Some(scale), None) => {
-                let what = self.map(&scale.value, scale.key_span, "`scale`", keys::SCALE)?;
-                match (what.get("workers"), what.get("controlPlanes")) {
-                    (Some(n), None) => self.integer(n, "`workers`", 0, MAX_WORKERS).map(Change::ScaleWorkers),
-                    (None, Some(n)) => {
-                        self.control_planes(n, "`controlPlanes`").map(Change::ScaleControlPlanes)
-                    }
-                    _ => {
-                        let message = "`scale` changes one thing: `workers` or `controlPlanes`";
-                        self.problem(scale.key_span, message, "write two changes to do one after the other");
-                        None
-                    }
-                }
-            }
-            (None, Some(to)) => {
-                let text = self.string(to, "`upgrade`")?;
-                if text != "next-minor" {
-                    let message = format!("`upgrade` goes to `next-minor`, not to {}", quote(text));
-                    self.problem(to.span, message, "write `upgrade: next-minor`");
-                    return None;
-                }
-                Some(Change::UpgradeNextMinor)
-            }
-            // The unknown key says it all.
-            (None, None) if change.has_unknown() => None,
-            _ => {
-                self.problem(item.span, "a change is either a `scale` or an `upgrade`", hint);
-                None
-            }
-        }
-    }
-
-    fn timeouts(&mut self, spec: &Fields<'_>) -> Option<Timeouts> {
-        let mut timeouts = Timeouts::default();
-        let Some(entry) = spec.entry("timeouts") else {
-            return Some(timeouts);
-        };
-        let fields = self.map(&entry.value, entry.key_span, "`timeouts`", keys::TIMEOUTS)?;
-        let slots: [(&str, &mut Duration); 4] = [
-            ("provision", &mut timeouts.provision),
-            ("check", &mut timeouts.check),
-            ("change", &mut timeouts.change),
-            ("delete", &mut timeouts.delete),
-        ];
-        let mut complete = true;
-        for (key, slot) in slots {
-            if let Some(node) = fields.get(key) {
-                match self.duration(node, key) {
-                    Some(duration) => *slot = duration,
-                    None => complete = false,
-                }
-            }
-        }
-        complete.then_some(timeouts)
-    }
-
-    fn duration(&mut self, node: &Node, key: &str) -> Option<Duration> {
-        let hint = "write `90s`, `20m` or `1h30m`; more than zero, at most 7 days (`168h`)";
-        let Kind::Scalar(scalar) = &node.kind else {
-            self.wrong(node, &format!("`{key}`"), "a duration", hint);
-            return None;
-        };
-        let text = scalar.text.as_str();
-        let duration = parse_duration(text).ok();
-        if duration.is_none() {
-            if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-                let message = format!("the timeout {} has no unit", quote(text));
-                let shown = if text.len() < 6 { text } else { "20" };
-                self.problem(
-                    node.span,
-                    message,
-                    format!("write `{shown}s` for seconds, `{shown}m` for minutes"),
-                );
-            } else {
-                self.wrong(node, &format!("`{key}`"), "a duration", hint);
-            }
-        }
-        duration
-    }
-}
-
-/// Whether a path leaves `root`, as far as its text tells. Links are followed by [`super::load`].
-fn lexically_outside(path: &Path, root: &Path) -> bool {
-    let (path, root) = (normal(path), normal(root));
-    if path.is_absolute() != root.is_absolute() {
-        return false;
-    }
-    let below = path.strip_prefix(&root);
-    below.map_or(true, |rest| rest.components().next() == Some(Component::ParentDir))
-}
-
-/// Without `.`, and without `..` where the text allows.
-fn normal(path: &Path) -> PathBuf {
-    let mut out = PathBuf::new();
-    for part in path.components() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir if matches!(out.components().next_back(), Some(Component::Normal(_))) => {
-                out.pop();
-            }
-            Component::ParentDir if matches!(out.components().next_back(), Some(Component::RootDir)) => {}
-            part => out.push(part),
-        }
-    }
-    out
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_stay_inside_or_not() {
-        for (path, root, outside) in [
-            ("scenarios/../stack", ".", false),
-            ("scenarios/../../stack", ".", true),
-            ("a/b", "a", false),
-            ("ab", "a", true),
-            ("/etc", "/work", true),
-            ("/work/../etc", "/work", true),
-            ("/../work/x", "/work", false),
-        ] {
-            assert_eq!(lexically_outside(Path::new(path), Path::new(root)), outside, "{path} in {root}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The files themselves: the only part of this module that touches the disk.
 
 use super::problem::{Problem, Problems, SourceText, quote};
-use super::{Known, MAX_FILE, Scenario, parse_bytes, tree};
+use super::{Known, MAX_FILE, Scenario, parse_bytes, text};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -119,7 +119,7 @@ fn read(file: &Path) -> Result<Vec<u8>, Problem> {
     let limit = MAX_FILE as u64 + 1;
     std::fs::File::open(file).and_then(|f| f.take(limit).read_to_end(&mut bytes)).map_err(fail)?;
     if bytes.len() > MAX_FILE {
-        return Err(tree::too_large(&SourceText::new(file, "")));
+        return Err(text::too_large(&SourceText::new(file, "")));
     }
     Ok(bytes)
 }

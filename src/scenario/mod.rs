@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! bytes -> source text -> node tree -> fields -> Scenario
-//!          problem        tree         decode    document, switches, rows, variables, expr
+//!      text, problem      tree         decode    document: stack, switches, variables, rows, expr, steps
 //! ```
 //!
 //! Every step reports what it finds and goes on with the rest. Pure but for [`load`], which reads the files.
@@ -15,7 +15,10 @@ mod problem;
 mod rows;
 mod scalar;
 mod schema;
+mod stack;
+mod steps;
 mod switches;
+mod text;
 mod tree;
 mod variables;
 
@@ -23,7 +26,8 @@ pub use document::{parse, parse_bytes};
 pub use load::load;
 pub use problem::{MAX_PROBLEMS, Problem, Problems, SourceText, Span, did_you_mean};
 pub use schema::schema;
-pub use tree::{MAX_DEPTH, MAX_FILE, MAX_LINE, MAX_NODES};
+pub use text::{MAX_FILE, MAX_LINE};
+pub use tree::{MAX_DEPTH, MAX_NODES};
 
 use crate::types::{
     CheckName, KubernetesMinor, ProviderKind, ScenarioName, StackName, SwitchName, SwitchValues, ValueName,

@@ -15,12 +15,18 @@ const MAX_MESSAGE: usize = 600;
 const WIDTH: usize = 120;
 
 /// The text of a file, with its name as the user wrote it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Clone, PartialEq, Eq, Default)]
 pub struct SourceText {
     file: PathBuf,
     text: String,
     /// Byte offset of the start of each line.
     starts: Vec<usize>,
+}
+
+impl fmt::Debug for SourceText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SourceText({:?}, {} lines)", self.file, self.starts.len())
+    }
 }
 
 impl SourceText {
@@ -363,6 +369,23 @@ mod tests {
         let screen = problem.render(false);
         assert!(screen.chars().all(|c| c == '\n' || !is_hostile(c)), "{screen:?}");
         assert!(!problem.to_string().contains('\u{1b}'));
+    }
+
+    #[test]
+    fn colour_is_only_for_those_who_ask() {
+        let problem = Problem::at(&SourceText::new("f", "a: b"), Span::new(1, 4, 1), "message").hint("hint");
+        assert!(problem.render(true).contains('\u{1b}'));
+        assert!(!problem.render(false).contains('\u{1b}'));
+    }
+
+    #[test]
+    fn a_place_beside_the_text_is_shown_as_well_as_it_can_be() {
+        let source = SourceText::new("f", "é\n");
+        for span in
+            [Span::new(1, 9, 9), Span::new(7, 1, 1), Span::new(1, 0, 0), Span::new(1, usize::MAX, usize::MAX)]
+        {
+            assert!(Problem::at(&source, span, "message").render(false).contains("message"));
+        }
     }
 
     #[test]

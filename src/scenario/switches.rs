@@ -121,13 +121,13 @@ fn switch(d: &mut Decoder<'_>, entry: &Entry) -> Option<Switch> {
         return None;
     }
     let name = d.named(entry.key.clone(), entry.key_span, SwitchName::new)?;
-    let (what, hint) = match key {
-        KUBERNETES => ("`kubernetes`", "list quoted minors, e.g. `[\"1.33\", \"1.34\"]`".to_owned()),
-        CONTROL_PLANES => ("`controlPlanes`", "list numbers, e.g. `[1, 3]`".to_owned()),
-        WORKERS => ("`workers`", "list numbers, e.g. `[1, 2]`".to_owned()),
-        _ => ("a switch", format!("list its values under `{key}`, each with a `name`")),
+    let hint = match key {
+        KUBERNETES => "list quoted minors, e.g. `[\"1.33\", \"1.34\"]`".to_owned(),
+        CONTROL_PLANES => "list numbers, e.g. `[1, 3]`".to_owned(),
+        WORKERS => "list numbers, e.g. `[1, 2]`".to_owned(),
+        _ => format!("list its values under `{key}`, each with a `name`"),
     };
-    let items = d.list(&entry.value, what, MAX_VALUES, &hint)?;
+    let items = d.list(&entry.value, &format!("`{key}`"), MAX_VALUES, &hint)?;
     if items.is_empty() {
         let message = format!("the switch `{key}` has no values");
         d.problem(entry.value.span, message, "list at least one, or remove the switch");

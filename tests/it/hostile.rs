@@ -97,6 +97,13 @@ fn attacks_end_soon() {
 }
 
 #[test]
+fn the_first_hundred_problems_are_enough() {
+    let found = problems("a: 1\n".repeat(5000).as_bytes());
+    assert_eq!(found.len(), stack_e2e::scenario::MAX_PROBLEMS + 1);
+    assert_eq!(found.last().unwrap(), "x.yaml: there may be more problems than these");
+}
+
+#[test]
 fn the_most_expensive_conditions_stay_cheap() {
     // As many combinations and as many conditions over all switches as a file may have.
     let mut text = std::fs::read_to_string("fixtures/scenario/pass/minimal.yaml").unwrap();

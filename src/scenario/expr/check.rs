@@ -200,6 +200,11 @@ impl<'a> Checker<'a> {
             let message =
                 format!("{} is compared with {}", shown(literal), shown(switch).trim_end_matches(','));
             let hint = match (&literal.value, &switch.value) {
+                (Literal::Version(_), Literal::Text(_)) | (Literal::Text(_), Literal::Version(_))
+                    if literal.axis.is_some() =>
+                {
+                    "write semver(...) on both sides".to_owned()
+                }
                 _ if literal.axis.is_some() => "compare values of one type".to_owned(),
                 (Literal::Text(text), Literal::Number(_)) if text.parse::<i64>().is_ok() => {
                     format!("write {text} without quotes")

@@ -1,0 +1,149 @@
+//! What is done to a cluster: `checks`, `changes`, and the `timeouts` of all that.
+
+use super::decode::{Decoder, Fields};
+use super::document::keys;
+use super::problem::{name_hint, quote};
+use super::tree::{Kind, Node};
+use super::{Change, MAX_WORKERS, Positions, Timeouts};
+use crate::types::{CheckName, parse_duration};
+use std::time::Duration;
+
+const MAX_CHECKS: usize = 256;
+const MAX_CHANGES: usize = 32;
+
+impl Decoder<'_> {
+    /// Names of checks and groups that exist.
+    pub(super) fn checks(&mut self, node: &Node, what: &str) -> Option<Vec<CheckName>> {
+        let known = self.known.check_names();
+        let items = self.list(node, what, MAX_CHECKS, "write `[name, name]`")?;
+        let mut checks: Vec<CheckName> = Vec::new();
+        let mut complete = true;
+        for item in items {
+            let text = self.string(item, "the name of a check");
+            let found = text.and_then(|text| known.clone().find(|name| *name == text));
+            match (text, found.map(CheckName::new)) {
+                (Some(_), Some(Ok(name))) if checks.contains(&name) => {
+                    self.problem(
+                        item.span,
+                        format!("the check `{name}` is given twice"),
+                        "keep one of the two",
+                    );
+                }
+                (Some(_), Some(Ok(name))) => checks.push(name),
+                (Some(text), _) => {
+                    complete = false;
+                    let message = format!("there is no check or group {}", quote(text));
+                    self.problem(item.span, message, name_hint(text, known.clone()));
+                }
+                (None, _) => complete = false,
+            }
+        }
+        complete.then_some(checks)
+    }
+
+    pub(super) fn changes(&mut self, spec: &Fields<'_>, positions: &mut Positions) -> Option<Vec<Change>> {
+        let Some(node) = spec.get("changes") else {
+            return Some(Vec::new());
+        };
+        let hint = "write e.g. `[{scale: {workers: 3}}, {upgrade: next-minor}]`";
+        let items = self.list(node, "`changes`", MAX_CHANGES, hint)?;
+        positions.changes = items.iter().map(|item| item.span).collect();
+        let mut changes: Vec<Change> = Vec::new();
+        let mut complete = true;
+        for item in items {
+            match self.change(item) {
+                Some(change) if changes.contains(&change) => {
+                    let message = format!("the change `{}` is given twice", change.name());
+                    self.problem(item.span, message, "a change is made once; its results are named after it");
+                }
+                Some(change) => changes.push(change),
+                None => complete = false,
+            }
+        }
+        complete.then_some(changes)
+    }
+
+    fn change(&mut self, item: &Node) -> Option<Change> {
+        let hint = "write `{scale: {workers: 3}}`, `{scale: {controlPlanes: 3}}` or `{upgrade: next-minor}`";
+        let change = self.map(item, item.span, "a change", keys::CHANGE)?;
+        match (change.entry("scale"), change.get("upgrade")) {
+            (Some(scale), None) => {
+                let what = self.map(&scale.value, scale.key_span, "`scale`", keys::SCALE)?;
+                match (what.get("workers"), what.get("controlPlanes")) {
+                    (Some(n), None) => self.integer(n, "`workers`", 0, MAX_WORKERS).map(Change::ScaleWorkers),
+                    (None, Some(n)) => {
+                        self.control_planes(n, "`controlPlanes`").map(Change::ScaleControlPlanes)
+                    }
+                    _ => {
+                        let message = "`scale` changes one thing: `workers` or `controlPlanes`";
+                        self.problem(scale.key_span, message, "write two changes to do one after the other");
+                        None
+                    }
+                }
+            }
+            (None, Some(to)) => {
+                let text = self.string(to, "`upgrade`")?;
+                if text != "next-minor" {
+                    let message = format!("`upgrade` goes to `next-minor`, not to {}", quote(text));
+                    self.problem(to.span, message, "write `upgrade: next-minor`");
+                    return None;
+                }
+                Some(Change::UpgradeNextMinor)
+            }
+            // The unknown key says it all.
+            (None, None) if change.has_unknown() => None,
+            _ => {
+                self.problem(item.span, "a change is either a `scale` or an `upgrade`", hint);
+                None
+            }
+        }
+    }
+
+    pub(super) fn timeouts(&mut self, spec: &Fields<'_>) -> Option<Timeouts> {
+        let mut timeouts = Timeouts::default();
+        let Some(entry) = spec.entry("timeouts") else {
+            return Some(timeouts);
+        };
+        let fields = self.map(&entry.value, entry.key_span, "`timeouts`", keys::TIMEOUTS)?;
+        let slots: [(&str, &mut Duration); 4] = [
+            ("provision", &mut timeouts.provision),
+            ("check", &mut timeouts.check),
+            ("change", &mut timeouts.change),
+            ("delete", &mut timeouts.delete),
+        ];
+        let mut complete = true;
+        for (key, slot) in slots {
+            if let Some(node) = fields.get(key) {
+                match self.duration(node, key) {
+                    Some(duration) => *slot = duration,
+                    None => complete = false,
+                }
+            }
+        }
+        complete.then_some(timeouts)
+    }
+
+    fn duration(&mut self, node: &Node, key: &str) -> Option<Duration> {
+        let hint = "write `90s`, `20m` or `1h30m`; more than zero, at most 7 days (`168h`)";
+        let Kind::Scalar(scalar) = &node.kind else {
+            self.wrong(node, &format!("`{key}`"), "a duration", hint);
+            return None;
+        };
+        let text = scalar.text.as_str();
+        let duration = parse_duration(text).ok();
+        if duration.is_none() {
+            if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+                let message = format!("the timeout {} has no unit", quote(text));
+                let shown = if text.len() < 6 { text } else { "20" };
+                self.problem(
+                    node.span,
+                    message,
+                    format!("write `{shown}s` for seconds, `{shown}m` for minutes"),
+                );
+            } else {
+                self.wrong(node, &format!("`{key}`"), "a duration", hint);
+            }
+        }
+        duration
+    }
+}
