@@ -31,6 +31,9 @@ pub const RESTING: &[(&str, &str)] = &[
     ("Paused", "False"),
 ];
 
+/// Conditions that are set once and then left alone: their generation is that of the day when they came true.
+const LATCHES: &[&str] = &["ControlPlaneInitialized"];
+
 /// The cluster has reached its target and rests: the spec is the target's, every condition of [`RESTING`] holds
 /// for the current generation, and exactly the wanted Machines exist, up to date, Ready, on the wanted version.
 #[must_use]
@@ -146,7 +149,7 @@ fn unsettled(view: &ClusterView, root: &DynamicObject, target: &Target) -> Optio
         match root.condition(kind) {
             None => return of_root(format!("condition {kind} is not there yet")),
             Some(cond) if cond.status != *wanted => return of_root(say(&cond)),
-            Some(cond) if !speaks_of_now(root, &cond) => {
+            Some(cond) if !LATCHES.contains(kind) && !speaks_of_now(root, &cond) => {
                 return of_root(format!("condition {kind} is about an older generation"));
             }
             Some(_) => {}

@@ -80,6 +80,13 @@ pub fn resumable(events: &[Event]) -> BTreeMap<CombinationId, Earlier> {
 /// Why a unit must not act.
 struct Stopped;
 
+/// How a tear-down ended.
+struct TornDown {
+    ended: Result<(), Failure>,
+    proof_began: jiff::Timestamp,
+    clean: Cleanliness,
+}
+
 impl Unit {
     fn run(&self) -> &PlannedRun {
         &self.plan.runs[self.index]
@@ -163,7 +170,7 @@ impl Unit {
 
     /// An earlier life of the run may have left this unit's cluster: that goes first.
     async fn reclaim(&mut self) -> bool {
-        let (ended, clean) = self.tear_down().await;
+        let TornDown { ended, clean, .. } = self.tear_down().await;
         if let (Ok(()), Cleanliness::Clean) = (&ended, &clean) {
             return true;
         }
@@ -205,6 +212,14 @@ impl Unit {
     /// A failed change makes what follows meaningless; a failed check does not.
     async fn steps(&self, memory: &Memory, cause: &mut Option<Failure>) {
         let mut blocked: Option<String> = cause.as_ref().map(|_| "provision failed".into());
+        let mut phase = Phase::Provision;
+        let mut enter = |next: Phase| {
+            // One word for a row of checks is enough.
+            if next != phase {
+                phase = next;
+                self.tell(EventKind::PhaseStarted { phase });
+            }
+        };
         for step in &self.run().steps {
             if self.cancelled().is_some() {
                 // What has no outcome is reported as never run, with the reason of the cancellation.
@@ -218,7 +233,7 @@ impl Unit {
             let outcome = match &step.action {
                 StepAction::Skip(reason) => Outcome::Skipped { reason: reason.clone() },
                 StepAction::Check(name) => {
-                    self.tell(EventKind::PhaseStarted { phase: Phase::Check });
+                    enter(Phase::Check);
                     let run = self.run();
                     let work =
                         async { Ok(self.world.check(run, &step.case, name, &step.target, memory).await) };
@@ -239,7 +254,7 @@ impl Unit {
                     }
                 }
                 StepAction::Change(_) => {
-                    self.tell(EventKind::PhaseStarted { phase: Phase::Change });
+                    enter(Phase::Change);
                     if self.intent(Act::Change).await.is_err() {
                         return;
                     }
@@ -287,7 +302,7 @@ impl Unit {
             return;
         }
         let started = self.clock.now();
-        let (ended, clean) = self.tear_down().await;
+        let TornDown { ended, proof_began, clean } = self.tear_down().await;
         match ended {
             Ok(()) => self.ended(&case("tear-down"), started, Outcome::Passed { note: String::new() }),
             Err(failure) => self.ended(&case("tear-down"), started, failed(failure)),
@@ -305,7 +320,7 @@ impl Unit {
             )),
             Cleanliness::Kept => Outcome::Skipped { reason: "kept on request".into() },
         };
-        self.ended(&case("prove-clean"), self.clock.now(), proven);
+        self.ended(&case("prove-clean"), proof_began, proven);
         self.tell(EventKind::UnitFinished { clean });
     }
 
@@ -329,7 +344,7 @@ impl Unit {
 
     /// Deletes, waits and lists. A run that is to end at once only asks for the deletion; whoever resumes or
     /// sweeps does the rest.
-    async fn tear_down(&self) -> (Result<(), Failure>, Cleanliness) {
+    async fn tear_down(&self) -> TornDown {
         self.tell(EventKind::PhaseStarted { phase: Phase::TearDown });
         // Written down or not: deleting what one made needs no permission, and a full disk must not prevent it.
         let _ = self.intent(Act::Delete).await;
@@ -350,16 +365,21 @@ impl Unit {
                 Err(failure) => Err(failure),
             };
             self.tell(EventKind::PhaseStarted { phase: Phase::ProveClean });
+            let proof_began = self.clock.now();
             let listed = tokio::time::timeout(CALL_LIMIT, self.world.left(run)).await;
             let clean = listed
                 .unwrap_or_else(|_| Cleanliness::Unknown { why: overdue("the listing", CALL_LIMIT).summary });
-            (waited, clean)
+            TornDown { ended: waited, proof_began, clean }
         };
         tokio::select! {
             biased;
             _ = at_once => {
                 let why = "its deletion was asked for, but not awaited".to_owned();
-                (Err(Failure::new(FailureClass::Cancelled, why.clone())), Cleanliness::Unknown { why })
+                TornDown {
+                    ended: Err(Failure::new(FailureClass::Cancelled, why.clone())),
+                    proof_began: self.clock.now(),
+                    clean: Cleanliness::Unknown { why },
+                }
             }
             ended = rest => ended,
         }
