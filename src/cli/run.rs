@@ -287,6 +287,18 @@ fn listen() -> std::io::Result<mpsc::UnboundedReceiver<Signal>> {
     Ok(receive)
 }
 
+/// What the harness itself has cost: its children, such as the testbed, are not counted.
+fn own_cost() -> String {
+    use nix::sys::resource::{UsageWho, getrusage};
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return String::new() };
+    let seconds = |time: nix::sys::time::TimeVal| {
+        Duration::from_micros(u64::try_from(time.tv_sec() * 1_000_000 + time.tv_usec()).unwrap_or(0))
+    };
+    let cpu = (seconds(usage.user_time()) + seconds(usage.system_time())).as_secs_f64();
+    // Linux counts in KiB.
+    format!("stack-e2e itself: {cpu:.1} s of processor time, {} MiB of memory\n", usage.max_rss() / 1024)
+}
+
 fn show_summary(args: &RunArgs, report: &RunReport, directory: &Path) {
     let place = if args.output == Path::new(".stack-e2e") {
         String::new()
@@ -309,5 +321,5 @@ fn show_summary(args: &RunArgs, report: &RunReport, directory: &Path) {
         color: screen::colour(),
         width: screen::width(),
     };
-    screen::note(&format!("\n{}", summary(report, &context)));
+    screen::note(&format!("\n{}{}", summary(report, &context), own_cost()));
 }

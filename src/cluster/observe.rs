@@ -158,6 +158,12 @@ impl Store {
                 everyone = true;
             }
             Input::Applied(object) => {
+                tracing::trace!(
+                    kind = object.kind(),
+                    name = object.name_any(),
+                    version = object.resource_version().unwrap_or_default(),
+                    "seen"
+                );
                 everyone = self.trouble.remove(&index).is_some();
                 touched.extend(cluster_of(&object));
                 self.objects.insert((index, object.name_any()), Arc::new(object));
