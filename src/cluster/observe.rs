@@ -8,9 +8,10 @@ use crate::types::{ClusterName, Namespace};
 use futures::StreamExt;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -25,8 +26,12 @@ pub struct Observer {
     _tasks: JoinSet<()>,
 }
 
+/// Between a broken watch and the next try.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The same, when tries have failed for a while.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
 enum Input {
-    Restarted,
     Listed(Vec<DynamicObject>),
     Applied(DynamicObject),
     Deleted(DynamicObject),
@@ -86,27 +91,38 @@ async fn watch_kind(
 ) {
     let client =
         kube::Api::<DynamicObject>::namespaced_with(api.client(), namespace.as_str(), kind.resource());
-    let stream = watcher(client, watcher::Config::default()).default_backoff();
-    futures::pin_mut!(stream);
-    let mut listed = Vec::new();
-    while let Some(event) = stream.next().await {
-        let input = match event {
-            Ok(watcher::Event::Init) => {
-                listed.clear();
-                Input::Restarted
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let stream = watcher(client.clone(), watcher::Config::default());
+        futures::pin_mut!(stream);
+        let mut listed = Vec::new();
+        while let Some(event) = stream.next().await {
+            let input = match event {
+                Ok(watcher::Event::Init) => continue,
+                Ok(watcher::Event::InitApply(object)) => {
+                    listed.push(slim(object, &kind));
+                    continue;
+                }
+                Ok(watcher::Event::InitDone) => {
+                    pause = FIRST_PAUSE;
+                    Input::Listed(std::mem::take(&mut listed))
+                }
+                Ok(watcher::Event::Apply(object)) => Input::Applied(slim(object, &kind)),
+                Ok(watcher::Event::Delete(object)) => Input::Deleted(slim(object, &kind)),
+                Err(error) => Input::Trouble(format!("watching {}: {}", kind.name(), chain(&error))),
+            };
+            let broken = matches!(input, Input::Trouble(_));
+            if send.send((index, input)).is_err() {
+                return;
             }
-            Ok(watcher::Event::InitApply(object)) => {
-                listed.push(slim(object, &kind));
-                continue;
+            // A watch that is taken up again is silent until something changes; a fresh list says at once that all
+            // is well, and what was missed.
+            if broken {
+                break;
             }
-            Ok(watcher::Event::InitDone) => Input::Listed(std::mem::take(&mut listed)),
-            Ok(watcher::Event::Apply(object)) => Input::Applied(slim(object, &kind)),
-            Ok(watcher::Event::Delete(object)) => Input::Deleted(slim(object, &kind)),
-            Err(error) => Input::Trouble(format!("watching {}: {}", kind.name(), chain(&error))),
-        };
-        if send.send((index, input)).is_err() {
-            return;
         }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
@@ -141,8 +157,6 @@ impl Store {
         let mut touched = BTreeSet::new();
         let everyone;
         match input {
-            // The list that follows tells what is true now; until then the old picture stays.
-            Input::Restarted => return,
             Input::Trouble(why) => {
                 tracing::debug!(why, "watch is broken");
                 self.trouble.entry(index).or_insert_with(|| (Instant::now(), String::new())).1 = why;
@@ -151,10 +165,7 @@ impl Store {
             Input::Listed(objects) => {
                 self.trouble.remove(&index);
                 self.unsynced.remove(&index);
-                self.objects.retain(|(kind, _), _| *kind != index);
-                for object in objects {
-                    self.objects.insert((index, object.name_any()), Arc::new(object));
-                }
+                touched = self.replace(index, objects);
                 everyone = true;
             }
             Input::Applied(object) => {
@@ -186,6 +197,27 @@ impl Store {
                 }
             }
         }
+    }
+
+    /// Takes a fresh list of one kind; gives the clusters for which it says something new.
+    fn replace(&mut self, index: usize, objects: Vec<DynamicObject>) -> BTreeSet<String> {
+        let mut before = std::mem::take(&mut self.objects);
+        let mut touched = BTreeSet::new();
+        for object in objects {
+            let key = (index, object.name_any());
+            if before.remove(&key).is_none_or(|old| old.resource_version() != object.resource_version()) {
+                touched.extend(cluster_of(&object));
+            }
+            self.objects.insert(key, Arc::new(object));
+        }
+        for (key, object) in before {
+            if key.0 == index {
+                touched.extend(cluster_of(&object));
+            } else {
+                self.objects.insert(key, object);
+            }
+        }
+        touched
     }
 
     fn view(&self, cluster: &ClusterName, changed: Instant) -> ClusterView {
