@@ -10,7 +10,7 @@ use kube::config::Kubeconfig;
 use std::collections::BTreeSet;
 
 pub(super) async fn kubeconfig(cx: &mut CheckContext<'_>) -> Result<Checked, Failure> {
-    let workload = cx.workload().await?;
+    let workload = cx.connect().await?;
     if let Some(why) = names_this_cluster(cx, workload.kubeconfig()).await? {
         return Ok(failed(why));
     }
