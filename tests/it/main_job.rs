@@ -149,7 +149,11 @@ fn good() -> String {
     for suite in suites() {
         let _ = writeln!(xml, "<testsuite name=\"{suite}\">");
         for case in cases() {
-            let body = if needs_pods(&case) { "<skipped message=\"not applicable on this backend: x\"/>" } else { "" };
+            let body = if needs_pods(&case) {
+                "<skipped message=\"not applicable on this backend: x\"/>"
+            } else {
+                ""
+            };
             let (phase, name) = case;
             let _ = writeln!(
                 xml,
@@ -158,7 +162,9 @@ fn good() -> String {
         }
         xml.push_str("</testsuite>\n");
     }
-    xml.push_str("<testsuite name=\"run\">\n<properties><property name=\"verdict\" value=\"passed\"/></properties>\n");
+    xml.push_str(
+        "<testsuite name=\"run\">\n<properties><property name=\"verdict\" value=\"passed\"/></properties>\n",
+    );
     for name in ["prepare", "complete", "prove-clean"] {
         let _ = writeln!(xml, "<testcase classname=\"stack-e2e.run.{name}\" name=\"{name}\"></testcase>");
     }
@@ -179,16 +185,27 @@ fn a_report_with_anything_missing_or_wrong_is_refused() {
         ("<testsuites failures=\"0\" errors=\"0\"/>".to_owned(), "suite `run` is missing"),
         (good.replacen("failures=\"0\"", "failures=\"1\"", 1), "the root says failures"),
         (good.replacen(close, "name=\"prove-clean\"><error/></testcase>", 1), "there are 1 <error>"),
-        (good.replacen(close, "name=\"prove-clean\"><skipped message=\"kept\"/></testcase>", 1), "was skipped: kept"),
         (
-            without("<testcase classname=\"embedded-scs.local.change\" name=\"upgrade-next-minor\"></testcase>\n"),
+            good.replacen(close, "name=\"prove-clean\"><skipped message=\"kept\"/></testcase>", 1),
+            "was skipped: kept",
+        ),
+        (
+            without(
+                "<testcase classname=\"embedded-scs.local.change\" name=\"upgrade-next-minor\"></testcase>\n",
+            ),
             "`upgrade-next-minor` of `change` is missing",
         ),
-        (good.replacen("not applicable on this backend: x", "not run: provision failed", 1), "was skipped: not run"),
+        (
+            good.replacen("not applicable on this backend: x", "not run: provision failed", 1),
+            "was skipped: not run",
+        ),
         (good.replacen("<skipped message=\"not applicable on this backend: x\"/>", "", 1), "cannot have run"),
         (good.replacen("controlPlanes=3 yawol=on", "controlPlanes=5 yawol=on", 1), "is missing"),
         (good.replacen("value=\"passed\"", "value=\"flaky\"", 1), "the verdict of the run"),
-        (without("<testcase classname=\"stack-e2e.run.complete\" name=\"complete\"></testcase>\n"), "has the cases"),
+        (
+            without("<testcase classname=\"stack-e2e.run.complete\" name=\"complete\"></testcase>\n"),
+            "has the cases",
+        ),
     ] {
         let wrong = judge(&bad);
         assert!(wrong.iter().any(|found| found.contains(words)), "{words}: {wrong:?}");
