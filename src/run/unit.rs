@@ -49,6 +49,7 @@ pub struct Earlier {
 
 /// Reads from a journal what is left to do for each unit.
 #[must_use]
+#[deny(clippy::wildcard_enum_match_arm)]
 pub fn resumable(events: &[Event]) -> BTreeMap<CombinationId, Earlier> {
     let mut units: BTreeMap<CombinationId, Earlier> = BTreeMap::new();
     for event in events {

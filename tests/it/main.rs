@@ -5,6 +5,7 @@
 mod expression;
 mod hostile;
 mod load;
+mod main_job;
 mod matrix;
 mod run;
 mod scenario;
