@@ -11,7 +11,7 @@ use kube::config::Kubeconfig;
 use std::collections::BTreeSet;
 
 pub(super) async fn kubeconfig(cx: &mut CheckContext<'_>) -> Result<Checked, Failure> {
-    let workload = cx.workload().await?;
+    let workload = cx.connect().await?;
     let secret = ObjectRef {
         kind: "Secret".into(),
         namespace: cx.namespace.to_string(),

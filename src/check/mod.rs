@@ -108,7 +108,16 @@ impl CheckContext<'_> {
         }
     }
 
+    /// A connection to the cluster: the one that is there already, or a new one.
     async fn workload(&self) -> Result<Workload, Failure> {
+        match self.first {
+            Some(first) => Ok(first.clone()),
+            None => self.connect().await,
+        }
+    }
+
+    /// A new connection, with the kubeconfig as it is now.
+    async fn connect(&self) -> Result<Workload, Failure> {
         let connected = Workload::connect(self.api, self.namespace, self.cluster).await;
         connected.map_err(|error| error.failure(FailureClass::CheckFailed))
     }

@@ -41,8 +41,8 @@ pub(super) async fn ownership(cx: &mut CheckContext<'_>) -> Result<Checked, Fail
             object.types.as_ref().map_or("", |types| types.api_version.as_str()),
             ObjectExt::kind(object),
         );
-        // The resource version makes the removal fail when somebody else changed the object meanwhile; then
-        // there is something to put back all the same, so a conflict is no reason to stop.
+        // Without a resource version on purpose: controllers write all the time, and whatever they write, the
+        // marks are gone after this call.
         let patch = json!({"metadata": {"ownerReferences": null, "finalizers": null}});
         match cx.api.merge(&kind, cx.namespace, &object.name_any(), &patch).await {
             Ok(_) => {}

@@ -77,7 +77,8 @@ pub(super) async fn no_drift(cx: &mut CheckContext<'_>) -> Result<Checked, Failu
     let Some(before) = before else { return Ok(failed("the Cluster does not exist")) };
     // A dry run: if the second apply would change something, the check must not make the change.
     let after = cx.api.apply(cx.manifest, true).await.map_err(|error| error.failure())?;
-    let marks = |object: &DynamicObject| json!({"labels": object.labels(), "annotations": object.annotations()});
+    let marks =
+        |object: &DynamicObject| json!({"labels": object.labels(), "annotations": object.annotations()});
     let difference = first_difference("spec", &before.data["spec"], &after.data["spec"])
         .or_else(|| first_difference("metadata", &marks(&before), &marks(&after)));
     Ok(match difference {

@@ -14,8 +14,10 @@ use crate::report::terminal::{SummaryContext, summary};
 use crate::results::{Journal, RunReport, UnitReport, write_atomically};
 use crate::run::{CapiWorld, Options, Signal, World};
 use crate::testbed::{TestbedInfo, controller_logs};
-use crate::types::{ProviderKind, Redactor, RunId, parse_duration};
+use crate::types::{ProviderKind, Redactor, RunId, Secret, parse_duration};
 use clap::Args;
+use kube::config::Kubeconfig;
+use secrecy::ExposeSecret as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -197,7 +199,7 @@ async fn drive(
         resumed,
         deadline: args.deadline,
         teardown_budget: args.teardown_budget,
-        redactor: Redactor::default(),
+        redactor: redactor(kubeconfig_of(args, testbed)),
         harness: env!("CARGO_PKG_VERSION").to_owned(),
     };
     let mut junit = vec![directory.join("junit.xml")];
@@ -219,6 +221,27 @@ async fn drive(
         screen::error(&error, Some("the run was ended early, because nothing is created without a journal"));
     }
     Ok(ended.report)
+}
+
+/// What must never be shown: the keys and tokens of the kubeconfig that the run works with.
+fn redactor(kubeconfig: Option<&Path>) -> Redactor {
+    let mut redactor = Redactor::default();
+    let Some(kubeconfig) = kubeconfig.and_then(|file| Kubeconfig::read_from(file).ok()) else {
+        return redactor;
+    };
+    for user in kubeconfig.auth_infos.into_iter().filter_map(|named| named.auth_info) {
+        let secrets = [user.token, user.password, user.client_key_data];
+        for secret in secrets.into_iter().flatten() {
+            // Too short to be told from other text: nobody can hide it, and no real one is that short.
+            let _ = redactor.add(&Secret::new(secret.expose_secret()));
+        }
+    }
+    redactor
+}
+
+/// The kubeconfig of the management cluster.
+fn kubeconfig_of<'a>(args: &'a RunArgs, testbed: Option<&'a TestbedInfo>) -> Option<&'a Path> {
+    testbed.map(|testbed| testbed.kubeconfig.as_path()).or(args.kubeconfig.as_deref())
 }
 
 async fn world(
@@ -255,7 +278,7 @@ async fn world(
         logs,
         runs_pods: plan.provider != ProviderKind::Embedded,
         kubectl,
-        redactor: Redactor::default(),
+        redactor: redactor(Some(&kubeconfig)),
     })))
 }
 

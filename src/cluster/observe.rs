@@ -9,7 +9,7 @@ use futures::StreamExt;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 use kube::runtime::watcher;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -58,7 +58,8 @@ impl Observer {
         let store = Store {
             unsynced: (0..kinds.len()).collect(),
             event_index: kinds.len(),
-            objects: BTreeMap::new(),
+            clusters: HashMap::new(),
+            events: BTreeMap::new(),
             trouble: BTreeMap::new(),
             senders,
             event_sender,
@@ -140,7 +141,10 @@ fn slim(mut object: DynamicObject, kind: &Kind) -> DynamicObject {
 struct Store {
     unsynced: BTreeSet<usize>,
     event_index: usize,
-    objects: BTreeMap<(usize, String), Arc<DynamicObject>>,
+    /// Objects by their cluster, then by kind and name; a view is one entry of the first map.
+    clusters: HashMap<String, BTreeMap<(usize, String), Arc<DynamicObject>>>,
+    /// Events of Kubernetes, by name.
+    events: BTreeMap<String, Arc<DynamicObject>>,
     trouble: BTreeMap<usize, (Instant, String)>,
     senders: BTreeMap<ClusterName, watch::Sender<Arc<ClusterView>>>,
     event_sender: watch::Sender<Arc<Vec<Arc<DynamicObject>>>>,
@@ -149,24 +153,44 @@ struct Store {
 impl Store {
     async fn run(mut self, mut inputs: mpsc::UnboundedReceiver<(usize, Input)>) {
         while let Some((index, input)) = inputs.recv().await {
-            self.apply(index, input);
+            if index == self.event_index {
+                self.apply_event(input);
+            } else {
+                self.apply(index, input);
+            }
         }
     }
 
+    /// Events of Kubernetes are evidence: nobody waits for them, so a broken watch of theirs is no trouble.
+    fn apply_event(&mut self, input: Input) {
+        match input {
+            Input::Trouble(_) => return,
+            Input::Listed(events) => {
+                // Old Events expire; what has been seen stays evidence.
+                self.events.extend(events.into_iter().map(|event| (event.name_any(), Arc::new(event))));
+            }
+            Input::Applied(event) => {
+                self.events.insert(event.name_any(), Arc::new(event));
+            }
+            Input::Deleted(_) => return,
+        }
+        self.event_sender.send_replace(Arc::new(self.events.values().cloned().collect()));
+    }
+
     fn apply(&mut self, index: usize, input: Input) {
-        let mut touched = BTreeSet::new();
-        let everyone;
         match input {
             Input::Trouble(why) => {
                 tracing::debug!(why, "watch is broken");
                 self.trouble.entry(index).or_insert_with(|| (Instant::now(), String::new())).1 = why;
-                everyone = true;
+                self.show_everyone();
             }
             Input::Listed(objects) => {
                 self.trouble.remove(&index);
                 self.unsynced.remove(&index);
-                touched = self.replace(index, objects);
-                everyone = true;
+                for cluster in self.replace(index, objects) {
+                    self.show(Some(cluster), false);
+                }
+                self.show_everyone();
             }
             Input::Applied(object) => {
                 tracing::trace!(
@@ -175,58 +199,75 @@ impl Store {
                     version = object.resource_version().unwrap_or_default(),
                     "seen"
                 );
-                everyone = self.trouble.remove(&index).is_some();
-                touched.extend(cluster_of(&object));
-                self.objects.insert((index, object.name_any()), Arc::new(object));
+                let healed = self.trouble.remove(&index).is_some();
+                let cluster = self.keep(index, object);
+                self.show(cluster, healed);
             }
             Input::Deleted(object) => {
-                everyone = self.trouble.remove(&index).is_some();
-                touched.extend(cluster_of(&object));
-                self.objects.remove(&(index, object.name_any()));
-            }
-        }
-        if index == self.event_index {
-            let events = self.objects.range((index, String::new())..).map(|(_, object)| object.clone());
-            self.event_sender.send_replace(Arc::new(events.collect()));
-        } else {
-            for (cluster, sender) in &self.senders {
-                let changed = touched.contains(cluster.as_str());
-                if everyone || changed {
-                    let since = if changed { Instant::now() } else { sender.borrow().changed };
-                    sender.send_replace(Arc::new(self.view(cluster, since)));
+                let healed = self.trouble.remove(&index).is_some();
+                let cluster = cluster_of(&object).map(ToOwned::to_owned);
+                if let Some(known) = cluster.as_ref().and_then(|cluster| self.clusters.get_mut(cluster)) {
+                    known.remove(&(index, object.name_any()));
                 }
+                self.show(cluster, healed);
             }
         }
+    }
+
+    /// Keeps an object under its cluster; what belongs to none (ClusterClasses' templates) is not kept.
+    fn keep(&mut self, index: usize, object: DynamicObject) -> Option<String> {
+        let cluster = cluster_of(&object)?.to_owned();
+        let known = self.clusters.entry(cluster.clone()).or_default();
+        known.insert((index, object.name_any()), Arc::new(object));
+        Some(cluster)
     }
 
     /// Takes a fresh list of one kind; gives the clusters for which it says something new.
     fn replace(&mut self, index: usize, objects: Vec<DynamicObject>) -> BTreeSet<String> {
-        let mut before = std::mem::take(&mut self.objects);
-        let mut touched = BTreeSet::new();
+        let versions = |store: &Self| -> BTreeSet<(String, String, Option<String>)> {
+            let entries = store.clusters.iter().flat_map(|(cluster, known)| {
+                let of_kind = known.iter().filter(|((kind, _), _)| *kind == index);
+                of_kind.map(|((_, name), object)| (cluster.clone(), name.clone(), object.resource_version()))
+            });
+            entries.collect()
+        };
+        let before = versions(self);
+        for known in self.clusters.values_mut() {
+            known.retain(|(kind, _), _| *kind != index);
+        }
         for object in objects {
-            let key = (index, object.name_any());
-            if before.remove(&key).is_none_or(|old| old.resource_version() != object.resource_version()) {
-                touched.extend(cluster_of(&object));
-            }
-            self.objects.insert(key, Arc::new(object));
+            self.keep(index, object);
         }
-        for (key, object) in before {
-            if key.0 == index {
-                touched.extend(cluster_of(&object));
-            } else {
-                self.objects.insert(key, object);
-            }
+        let now = versions(self);
+        before.symmetric_difference(&now).map(|(cluster, ..)| cluster.clone()).collect()
+    }
+
+    fn show(&self, cluster: Option<String>, everyone: bool) {
+        if let Some((name, sender)) = cluster.and_then(|cluster| {
+            let name = ClusterName::new(cluster).ok()?;
+            let sender = self.senders.get(&name)?;
+            Some((name, sender))
+        }) {
+            sender.send_replace(Arc::new(self.view(&name, Instant::now())));
         }
-        touched
+        if everyone {
+            self.show_everyone();
+        }
+    }
+
+    /// Shows everyone what has changed for all alike; it is not a change of any object.
+    fn show_everyone(&self) {
+        for (cluster, sender) in &self.senders {
+            let changed = sender.borrow().changed;
+            sender.send_replace(Arc::new(self.view(cluster, changed)));
+        }
     }
 
     fn view(&self, cluster: &ClusterName, changed: Instant) -> ClusterView {
-        let belongs = |object: &&Arc<DynamicObject>| {
-            object.kind() != "Event" && cluster_of(object).as_deref() == Some(cluster.as_str())
-        };
+        let objects = self.clusters.get(cluster.as_str()).map(|known| known.values().cloned().collect());
         ClusterView {
             cluster: cluster.clone(),
-            objects: self.objects.values().filter(belongs).cloned().collect(),
+            objects: objects.unwrap_or_default(),
             synced: self.unsynced.is_empty(),
             changed,
             trouble: self.trouble.values().min_by_key(|(since, _)| *since).cloned(),
@@ -235,9 +276,9 @@ impl Store {
 }
 
 /// Which cluster an object belongs to.
-fn cluster_of(object: &DynamicObject) -> Option<String> {
+fn cluster_of(object: &DynamicObject) -> Option<&str> {
     if object.kind() == "Cluster" {
-        return Some(object.name_any());
+        return object.metadata.name.as_deref();
     }
-    object.labels().get("cluster.x-k8s.io/cluster-name").cloned()
+    object.labels().get("cluster.x-k8s.io/cluster-name").map(String::as_str)
 }

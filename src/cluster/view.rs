@@ -86,7 +86,8 @@ impl ObjectExt for DynamicObject {
     }
 
     fn condition(&self, kind: &str) -> Option<Cond<'_>> {
-        self.conditions().into_iter().find(|c| c.kind == kind)
+        let list = self.data.pointer("/status/conditions").and_then(Value::as_array)?;
+        list.iter().map(cond).find(|c| c.kind == kind)
     }
 
     fn is_deleting(&self) -> bool {

@@ -81,7 +81,8 @@ impl Workload {
     ) -> Result<Self, WorkloadError> {
         let name = format!("{cluster}-kubeconfig");
         let bytes = secret_value(management, namespace, &name, "value").await?;
-        let error = |why: String| WorkloadError::Secret { namespace: namespace.clone(), secret: name.clone(), why };
+        let error =
+            |why: String| WorkloadError::Secret { namespace: namespace.clone(), secret: name.clone(), why };
         let text = String::from_utf8(bytes).map_err(|_| error("`value` is not UTF-8".into()))?;
         let kubeconfig = Kubeconfig::from_yaml(&text).map_err(|e| error(chain(&e)))?;
         Self::with(kubeconfig).await.map_err(error)

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum CancelReason {
-    /// The run's own deadline (`--deadline`) is near: start nothing new, tear down.
+    /// The run's own deadline (`--deadline`) is over: start nothing new, tear down.
     Deadline,
     /// First SIGINT: start nothing new, tear down within a budget.
     Interrupt,
@@ -22,7 +22,7 @@ impl CancelReason {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
-            Self::Deadline => "the run's deadline is near",
+            Self::Deadline => "the run's deadline is over",
             Self::Interrupt => "interrupted (SIGINT)",
             Self::Terminate => "terminated (SIGTERM)",
             Self::Abort => "aborted by a second signal",

@@ -4,7 +4,7 @@
 //! beyond a single call.
 
 use super::{Leftover, manifest};
-use crate::cluster::{Api, ApiError, Kind, ObjectExt, Observer, Why, condition, wait};
+use crate::cluster::{Api, ApiError, Kind, Listing, ObjectExt, Observer, Why, condition, wait};
 use crate::event::{Cleanliness, Failure, FailureClass};
 use crate::plan::{Plan, PlannedRun};
 use crate::types::{Namespace, ObjectRef, Owner, RunId, Target, label, show_duration};
@@ -162,13 +162,12 @@ impl Capi {
                 manifest::SENTINEL
             ));
         }
-        let not_before: u64 = sentinel.resource_version.parse().unwrap_or(0);
+        let not_before = age(&sentinel, "ConfigMap")?;
         let selector = manifest::cluster_selector(run);
         let mut left = Vec::new();
         for kind in self.kinds.iter().chain([&Kind::secret()]) {
             let listing = self.api.list(kind, namespace, &selector).await.map_err(|e| e.to_string())?;
-            let version: u64 = listing.resource_version.parse().unwrap_or(0);
-            if version < not_before {
+            if age(&listing, kind.name())? < not_before {
                 return Err(format!("the list of {} is older than the sentinel's", kind.name()));
             }
             let mut objects: Vec<_> = listing.objects.iter().map(|object| named(object, kind)).collect();
@@ -190,6 +189,15 @@ impl Capi {
     pub async fn finish(&self, limit: Duration) -> Cleanliness {
         remove_namespace(&self.api, &self.plan.run, &self.plan.namespace, limit).await
     }
+}
+
+/// The age of a list, as a number that grows. The API promises no more than an opaque text, but every list of etcd's
+/// has a number there; one that has none proves nothing.
+fn age(listing: &Listing, kind: &str) -> Result<u64, String> {
+    let version = &listing.resource_version;
+    version
+        .parse()
+        .map_err(|_| format!("the list of {kind} has the resource version `{version}`, which tells no age"))
 }
 
 fn unobserved(run: &PlannedRun) -> Failure {

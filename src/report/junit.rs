@@ -4,6 +4,9 @@
 //! that nobody can parse is often shown as "0 tests", which looks like a pass, so that it is well-formed whatever
 //! the logs hold, and never too large to be read.
 
+// A new kind of event, outcome or reason must be decided here, not fall into `_`.
+#![deny(clippy::wildcard_enum_match_arm)]
+
 use super::text::{head_and_tail, one_line, printable};
 use crate::event::{Blame, CancelReason, Cleanliness, Failure, FailureClass, LeftOutInfo, Outcome};
 use crate::results::{AttemptReport, CaseReport, RunReport, UnitReport, Verdict};

@@ -1,6 +1,9 @@
 //! Events -> [`RunReport`]. Whatever was planned appears in the report: what has no outcome is errored, with the
 //! reason for which it has none.
 
+// A new kind of event, outcome or reason must be decided here, not fall into `_`.
+#![deny(clippy::wildcard_enum_match_arm)]
+
 use super::verdict::of_attempts;
 use super::{AttemptReport, CaseReport, RunReport, UnitReport, Verdict};
 use crate::event::{CancelReason, Cleanliness, Event, EventKind};

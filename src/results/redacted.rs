@@ -1,5 +1,8 @@
 //! An event without secrets: what may go to disk and to screens.
 
+// A new kind of event, outcome or reason must be decided here, not fall into `_`.
+#![deny(clippy::wildcard_enum_match_arm)]
+
 use crate::event::{Cleanliness, Event, EventKind, Failure, LeftOutInfo, Outcome, UnitInfo};
 use crate::types::{ObjectRef, Redactor};
 

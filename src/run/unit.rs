@@ -54,6 +54,7 @@ pub struct Earlier {
 
 /// Reads from a journal what is left to do for each unit.
 #[must_use]
+#[deny(clippy::wildcard_enum_match_arm)]
 pub fn resumable(events: &[Event]) -> BTreeMap<CombinationId, Earlier> {
     let mut units: BTreeMap<CombinationId, Earlier> = BTreeMap::new();
     for event in events {
@@ -380,7 +381,11 @@ impl Unit {
                 why: match &waited {
                     Ok(()) => overdue("the listing", list_limit).summary,
                     Err(before) => {
-                        format!("{}; before it: {}", overdue("the listing", list_limit).summary, before.summary)
+                        format!(
+                            "{}; before it: {}",
+                            overdue("the listing", list_limit).summary,
+                            before.summary
+                        )
                     }
                 },
             });

@@ -185,8 +185,12 @@ impl World {
             Self::Capi(world) => {
                 let view = world.capi.observer().views(&run.cluster)?.borrow().clone();
                 let (since, why) = view.trouble.as_ref()?;
-                (since.elapsed() >= BLIND_LIMIT)
-                    .then(|| format!("the management cluster has not answered for {}: {why}", show_duration(since.elapsed())))
+                (since.elapsed() >= BLIND_LIMIT).then(|| {
+                    format!(
+                        "the management cluster has not answered for {}: {why}",
+                        show_duration(since.elapsed())
+                    )
+                })
             }
             Self::Scripted(_) => None,
         }

@@ -270,12 +270,7 @@ async fn numbers(bench: &Bench) {
         bench.look_with(0, "worker-nodes", &more, &first),
         bench.look_with(0, "node-versions", &newer, &first),
     );
-    bench.must_fail(
-        "control-plane-machines",
-        control_planes,
-        "",
-        &["1 control plane Machines exist, not 3"],
-    );
+    bench.must_fail("control-plane-machines", control_planes, "", &["1 control plane Machines exist, not 3"]);
     bench.must_fail("worker-nodes", workers, "", &["1 worker Machines exist, not 2"]);
     bench.must_fail("node-versions", versions, "KubeadmControlPlane", &["wants v1.34.7, not v1.35.4"]);
 }
@@ -398,7 +393,8 @@ async fn kubeconfigs(bench: &Bench) {
     ] {
         let text = serde_json::to_string(kubeconfig).unwrap();
         bench.patch(&Kind::secret(), &secret, &json!({"data": {"value": STANDARD.encode(text)}})).await;
-        let checked = bench.look_with(0, "kubeconfig", &bench.run(0).first_target(), &dummy(&own).await).await;
+        let checked =
+            bench.look_with(0, "kubeconfig", &bench.run(0).first_target(), &dummy(&own).await).await;
         bench.must_fail("kubeconfig", checked, "Secret", &[words]);
     }
     bench.patch(&Kind::secret(), &secret, &json!({"data": {"value": "AA=="}})).await;
@@ -413,7 +409,10 @@ async fn kubeconfigs(bench: &Bench) {
     // The proof of verification itself: a client that verifies nothing must be found out.
     let blind = Workload::with(insecure).await.unwrap();
     let refused = blind.api().version_refused().await;
-    assert!(refused.as_ref().is_err_and(|why| why.contains("the certificate is not verified")), "{refused:?}");
+    assert!(
+        refused.as_ref().is_err_and(|why| why.contains("the certificate is not verified")),
+        "{refused:?}"
+    );
     bench.say(&format!("verification off: {}", refused.unwrap_err()));
 }
 
@@ -458,8 +457,12 @@ async fn living_cluster(bench: &Bench) {
             tokio::time::sleep(Duration::from_secs(2)).await;
         }
     };
+    // Until the writing has begun the cluster has been at rest for long enough.
     let checked = tokio::select! {
-        checked = bench.look(1, "quiescence") => checked,
+        checked = async {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            bench.look(1, "quiescence").await
+        } => checked,
         () = busy => unreachable!("it counts for ever"),
     };
     let words = ["objects keep changing", machine.as_str(), "times"];

@@ -6,6 +6,7 @@ mod broken;
 mod expression;
 mod hostile;
 mod load;
+mod main_job;
 mod matrix;
 mod run;
 mod scenario;

@@ -31,7 +31,9 @@ const PURE: &[(&str, &[&str])] = &[
     ("plan", &[]),
     ("report", &[]),
     ("scenario", &["load.rs"]),
+    ("stack", &["source.rs", "render.rs"]),
     ("results", &["journal.rs", "file.rs"]),
+    ("provider", &["capi.rs", "scripted.rs"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {
@@ -58,10 +60,25 @@ fn module(file: &Path) -> String {
     below.iter().next().unwrap().to_string_lossy().trim_end_matches(".rs").to_owned()
 }
 
-/// The code of a file without its tests and comments.
+/// The code of a file without its tests and comments. Tests stand at the end, but for modules of tests in files of
+/// their own.
 fn code(text: &str) -> String {
-    let text = text.split("#[cfg(test)]").next().unwrap_or_default();
-    text.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+    let mut code = Vec::new();
+    let mut lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    while let Some(line) = lines.next() {
+        if line != "#[cfg(test)]" {
+            code.push(line);
+        } else if !lines.next().is_some_and(|declaration| declaration.ends_with(';')) {
+            break;
+        }
+    }
+    code.join("\n")
+}
+
+#[test]
+fn code_is_what_is_left_without_tests_and_comments() {
+    let text = "a\n// b\n#[cfg(test)]\nmod c;\nd\n#[cfg(test)]\nmod tests {\n    e\n}";
+    assert_eq!(code(text), "a\nd");
 }
 
 fn used(code: &str) -> BTreeSet<String> {
@@ -101,7 +118,10 @@ fn pure_modules_touch_no_clock_and_no_files() {
         "std::fs",
         "std::env",
         "std::process",
-        "std::net",
+        "TcpStream",
+        "TcpListener",
+        "UdpSocket",
+        "ToSocketAddrs",
         "tokio::",
         "kube::",
         "SystemTime::now",
@@ -142,4 +162,64 @@ fn only_cli_prints_and_reads_the_environment() {
         }
     }
     assert!(wrong.is_empty(), "only `cli` may print or read the environment:\n{}", wrong.join("\n"));
+}
+
+fn pages() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = Vec::new();
+    for folder in [root.to_owned(), root.join("docs"), root.join("docs/decisions")] {
+        let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        pages.extend(files.filter(|file| file.extension().is_some_and(|extension| extension == "md")));
+    }
+    pages.into_iter().map(|file| (file.clone(), fs::read_to_string(file).unwrap())).collect()
+}
+
+/// What stands between backticks, outside of blocks of code.
+fn words(page: &str) -> impl Iterator<Item = &str> {
+    let prose = page.split("```").step_by(2);
+    prose.flat_map(|text| text.lines()).flat_map(|line| line.split('`').skip(1).step_by(2))
+}
+
+#[test]
+fn pages_link_to_files_that_exist() {
+    let mut wrong = Vec::new();
+    for (file, text) in pages() {
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next()) {
+            let here = file.parent().unwrap().join(target);
+            if !target.is_empty() && !target.contains("://") && !here.exists() {
+                wrong.push(format!("{}: {target}", file.display()));
+            }
+        }
+        for word in words(&text).filter(|word| word.starts_with("src/") || word.starts_with("tests/")) {
+            let exists = Path::new(env!("CARGO_MANIFEST_DIR")).join(word).exists();
+            if !exists && !word.contains(['*', '{']) {
+                wrong.push(format!("{}: {word}", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "these are not there:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_page_on_tests_knows_every_check_and_names_tests_that_exist() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/TESTING.md")).unwrap();
+    let named: BTreeSet<&str> = words(&page).collect();
+    for check in stack_e2e::check::CHECKS {
+        assert!(named.contains(check.name), "`{}` has no row in docs/TESTING.md", check.name);
+    }
+    let mut files = Vec::new();
+    collect(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut files);
+    collect(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests")), &mut files);
+    let sources: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    // The name of a test is a sentence; that is how it is told from other words.
+    let tests: BTreeSet<&str> = named
+        .iter()
+        .filter_map(|word| word.rsplit("::").next())
+        .filter(|name| {
+            name.matches('_').count() >= 3 && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        })
+        .collect();
+    assert!(tests.len() > 20, "only {} tests are named", tests.len());
+    let gone: Vec<_> = tests.iter().filter(|name| !sources.contains(&format!("fn {name}("))).collect();
+    assert!(gone.is_empty(), "these tests do not exist: {gone:?}");
 }

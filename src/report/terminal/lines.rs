@@ -1,5 +1,8 @@
 //! One line for each thing worth a line; for logs of CI, and above the live table.
 
+// A new kind of event, outcome or reason must be decided here, not fall into `_`.
+#![deny(clippy::wildcard_enum_match_arm)]
+
 use super::{cause, clean_words, count, elapsed};
 use crate::event::{Act, Cleanliness, Event, EventKind, Outcome};
 use crate::report::text::{one_line, shorten};

@@ -1,5 +1,8 @@
 //! The live table: one line per unit that is at work. The state and its rows are plain data; [`Live`] draws them.
 
+// A new kind of event, outcome or reason must be decided here, not fall into `_`.
+#![deny(clippy::wildcard_enum_match_arm)]
+
 use super::lines::{Detail, Lines};
 use super::{count, elapsed};
 use crate::event::{Event, EventKind, Outcome, Phase};
