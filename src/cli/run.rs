@@ -177,11 +177,15 @@ fn carry_out(args: &RunArgs, prepared: Prepared) -> Result<Exit, Exit> {
         runtime.block_on(drive(args, plan.clone(), &directory, resumed, script, testbed_info.as_ref()));
     drop(runtime);
     let kept = ended.as_ref().is_ok_and(|report| report.clean == Cleanliness::Kept);
-    if let Some(used) = testbed_use {
-        used.end(args.keep_testbed || kept);
-    }
+    let gone =
+        testbed_use.is_some_and(|used| used.end(args.keep_testbed || kept, &args.testbed.place_words()));
     let report = ended?;
     show_summary(args, &report, &directory);
+    if gone && matches!(report.clean, Cleanliness::Left { .. } | Cleanliness::Unknown { .. }) {
+        screen::note(
+            "the testbed is gone, and everything that was left with it; `--keep-testbed` keeps both",
+        );
+    }
     Ok(Exit::Run(report.exit_status()))
 }
 
@@ -259,7 +263,7 @@ async fn world(
     }
     let (kubeconfig, kubectl, logs) = match (testbed, &args.kubeconfig) {
         (Some(testbed), _) => {
-            let kubectl = "stack-e2e testbed exec -- kubectl".to_owned();
+            let kubectl = format!("stack-e2e testbed{} exec -- kubectl", args.testbed.place_words());
             (testbed.kubeconfig.clone(), kubectl, controller_logs(testbed))
         }
         (None, Some(file)) => (file.clone(), format!("kubectl --kubeconfig {}", file.display()), Vec::new()),
@@ -278,6 +282,7 @@ async fn world(
         logs,
         runs_pods: plan.provider != ProviderKind::Embedded,
         kubectl,
+        sweep: format!("stack-e2e sweep --run {} --yes{}", plan.run, management_words(args)),
         redactor: redactor(Some(&kubeconfig)),
     })))
 }
@@ -322,6 +327,14 @@ fn own_cost() -> String {
     format!("stack-e2e itself: {cpu:.1} s of processor time, {} MiB of memory\n", usage.max_rss() / 1024)
 }
 
+/// What other commands must be told to find the management cluster of this run.
+fn management_words(args: &RunArgs) -> String {
+    match &args.kubeconfig {
+        Some(file) => format!(" --kubeconfig {}", file.display()),
+        None => args.testbed.place_words(),
+    }
+}
+
 fn show_summary(args: &RunArgs, report: &RunReport, directory: &Path) {
     let place = if args.output == Path::new(".stack-e2e") {
         String::new()
@@ -339,8 +352,8 @@ fn show_summary(args: &RunArgs, report: &RunReport, directory: &Path) {
     let context = SummaryContext {
         run_dir: &directory.display().to_string(),
         rerun: &rerun,
-        resume: &format!("stack-e2e run --resume {}{place}", report.run),
-        sweep: &format!("stack-e2e sweep --run {} --yes{scripted}", report.run),
+        resume: &format!("stack-e2e run --resume {}{place}{}", report.run, management_words(args)),
+        sweep: &format!("stack-e2e sweep --run {} --yes{scripted}{}", report.run, management_words(args)),
         color: screen::colour(),
         width: screen::width(),
     };

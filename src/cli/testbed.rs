@@ -146,6 +146,18 @@ impl RunTestbedArgs {
     pub(super) fn settings(&self) -> Settings {
         Settings { open_ports: self.open_ports, ..settings(self.place.clone(), Some(self.build.clone())) }
     }
+
+    /// What other commands must be told to find the same testbed; nothing where they find it by themselves.
+    pub(super) fn place_words(&self) -> String {
+        let Some(directory) = self.place.state_dir.clone().map(absolute) else { return String::new() };
+        let directory = directory.display().to_string();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@".contains(c);
+        if directory.chars().all(plain) {
+            format!(" --state-dir {directory}")
+        } else {
+            format!(" --state-dir '{}'", directory.replace('\'', r"'\''"))
+        }
+    }
 }
 
 /// Where a testbed is, for commands that only look for it.

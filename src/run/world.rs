@@ -33,6 +33,8 @@ pub struct CapiWorld {
     pub runs_pods: bool,
     /// How people reach the management cluster: what stands before `kubectl`.
     pub kubectl: String,
+    /// The command that removes everything of the run.
+    pub sweep: String,
     /// Everything that is written passes through it.
     pub redactor: Redactor,
 }
@@ -279,7 +281,7 @@ impl World {
                          | base64 -d > {cluster}.kubeconfig"
                     ),
                     format!("{kubectl} --kubeconfig {cluster}.kubeconfig get nodes"),
-                    format!("stack-e2e sweep --run {} --yes", plan.run),
+                    world.sweep.clone(),
                 ]
             }
             Self::Scripted(_) => vec![format!("stack-e2e sweep --run {} --yes", plan.run)],

@@ -8,6 +8,7 @@ mod hostile;
 mod load;
 mod main_job;
 mod matrix;
+mod outage;
 mod run;
 mod scenario;
 mod schema;
