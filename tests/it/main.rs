@@ -5,6 +5,7 @@
 mod cli;
 mod expression;
 mod hostile;
+mod kill;
 mod load;
 mod matrix;
 mod run;
