@@ -7,7 +7,8 @@ use crate::matrix::{Combination, Matrix};
 use crate::scenario::{Change, Problem, Problems, Scenario, Span};
 use crate::stack::{Stack, variables};
 use crate::types::{
-    CaseId, CheckName, ClusterName, KubernetesMinor, Namespace, Owner, ProviderKind, Release, RunId, Target,
+    CaseId, CheckName, ClusterName, CombinationId, KubernetesMinor, Namespace, Owner, ProviderKind, Release,
+    RunId, Target,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -199,8 +200,7 @@ fn planned(
     let next_release = release_of(minor.next());
     let steps = steps(scenario, combination, options, start, &mut release_of);
     let id = combination.id.clone();
-    let cluster = ClusterName::new(format!("e2e-{id}-{}", options.run.short()));
-    let Ok(cluster) = cluster else {
+    let Some(cluster) = cluster_name(&id, &options.run) else {
         found.error(scenario.problem(Span::default(), format!("no cluster can be named after `{id}`")));
         return None;
     };
@@ -220,6 +220,11 @@ fn planned(
         switches: combination.values.iter().map(|(s, v)| (s.to_string(), v.to_string())).collect(),
         id,
     })
+}
+
+/// The name of a unit's Cluster in a run.
+pub(super) fn cluster_name(id: &CombinationId, run: &RunId) -> Option<ClusterName> {
+    ClusterName::new(format!("e2e-{id}-{}", run.short())).ok()
 }
 
 /// The double has every minor.

@@ -259,10 +259,9 @@ impl World {
                          | base64 -d > {cluster}.kubeconfig"
                     ),
                     format!("{kubectl} --kubeconfig {cluster}.kubeconfig get nodes"),
-                    format!("stack-e2e sweep --run {} --yes", plan.run),
                 ]
             }
-            Self::Scripted(_) => vec![format!("stack-e2e sweep --run {} --yes", plan.run)],
+            Self::Scripted(_) => Vec::new(),
         }
     }
 }

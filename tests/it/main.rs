@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests")]
 
+mod cli;
 mod expression;
 mod hostile;
+mod kill;
 mod load;
 mod main_job;
 mod matrix;
