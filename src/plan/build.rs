@@ -94,6 +94,9 @@ pub fn build(
     }
     let provider = one_provider(scenarios, &mut found);
     if !found.errors.is_empty() {
+        found
+            .errors
+            .sort_by_key(|problem| (problem.file().to_owned(), problem.span().line, problem.span().column));
         return Err(Problems(found.errors));
     }
     let scenario_of = |combination: &Combination| scenarios.iter().find(|s| s.name == combination.scenario);
@@ -237,7 +240,7 @@ fn scripted_release(scenario: &Scenario, minor: KubernetesMinor) -> Option<Relea
 }
 
 fn minors_of(stack: &Stack) -> String {
-    let minors: Vec<String> = stack.releases.iter().map(|r| r.kubernetes.minor().to_string()).collect();
+    let minors: Vec<String> = stack.minors.iter().map(ToString::to_string).collect();
     minors.join(", ")
 }
 

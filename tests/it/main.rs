@@ -9,6 +9,7 @@ mod kill;
 mod load;
 mod main_job;
 mod matrix;
+mod refused;
 mod run;
 mod scenario;
 mod schema;
