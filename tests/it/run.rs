@@ -276,6 +276,50 @@ async fn a_killed_run_is_resumed_to_its_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_resumption_that_is_stopped_tears_down_what_the_earlier_life_left_and_can_be_resumed() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path().join("run");
+    let ledger = Arc::new(Ledger::default());
+    // Only one at a time, so that most of what is left belongs to units that have not begun when the stop comes.
+    let (mut plan, script) = (plan(4, 4), script(&[]));
+    let life = scripted(&plan, &script, &ledger, options(&directory), &[]);
+    assert!(tokio::time::timeout(Duration::from_secs(30), life).await.is_err());
+    plan.concurrency = 1;
+    let resumed = || {
+        let (journal, events, _) = Journal::reopen(&directory).unwrap();
+        let mut options = options(&directory);
+        options.resumed = Some((journal, events));
+        options
+    };
+    let stop = [(Duration::from_millis(300), Signal::Interrupt)];
+    let (ended, _) = scripted(&plan, &script, &ledger, resumed(), &stop).await;
+    let report = ended.unwrap().report;
+    assert_eq!(report.exit_status(), ExitStatus::Interrupted);
+    assert_eq!(report.clean, Cleanliness::Clean);
+    assert_eq!(ledger.objects().unwrap(), []);
+    let (ended, _) = scripted(&plan, &script, &ledger, resumed(), &[]).await;
+    let report = ended.unwrap().report;
+    assert_eq!(report.exit_status(), ExitStatus::Passed, "what was cut short is done after all");
+    let bad = |verdict| report.units.iter().flat_map(|unit| &unit.cases).any(|case| case.verdict == verdict);
+    assert!(!bad(Verdict::Flaky), "to be cut short is not to fail");
+    assert_eq!(ledger.objects().unwrap(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_killed_before_its_first_event_begins_when_it_is_resumed() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path().join("run");
+    drop(Journal::create(&directory).unwrap());
+    let (journal, events, _) = Journal::reopen(&directory).unwrap();
+    assert_eq!(events, []);
+    let ledger = Arc::new(Ledger::default());
+    let mut options = options(&directory);
+    options.resumed = Some((journal, events));
+    let (ended, _) = scripted(&plan(1, 1), &script(&[]), &ledger, options, &[]).await;
+    assert_eq!(ended.unwrap().report.exit_status(), ExitStatus::Passed);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_created_before_its_intent_is_on_disk() {
     let ran = ran(&plan(3, 3), &script(&[]), &[]).await;
     let position = |wanted: fn(&EventKind) -> bool| ran.events.iter().position(wanted).unwrap();
