@@ -116,6 +116,8 @@ fn in_testbed(args: &SweepArgs) -> Exit {
         }
         Err(error) => return Exit::testbed(&error),
     };
+    // A run that ends meanwhile must not take the testbed down under the feet of the sweep.
+    let used = users::hold(&settings);
     if let Err(error) = testbed::join(&info) {
         return Exit::testbed(&error);
     }
@@ -123,6 +125,7 @@ fn in_testbed(args: &SweepArgs) -> Exit {
         Ok(runtime) => runtime.block_on(in_cluster(args, &info.kubeconfig)),
         Err(exit) => return exit,
     };
+    drop(used);
     if args.yes && exit == Exit::Passed {
         users::release(&settings);
     }

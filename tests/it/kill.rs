@@ -72,7 +72,7 @@ pub fn phase(events: &[Event]) -> String {
 }
 
 /// How far the only run of a home had come.
-fn phase_of(home: &Home) -> String {
+pub fn phase_of(home: &Home) -> String {
     let Some(run) = home.runs().pop() else { return "no directory".into() };
     let directory = home.run_directory(&run);
     if !directory.join("plan.json").exists() {

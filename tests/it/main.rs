@@ -6,6 +6,7 @@ mod cli;
 mod expression;
 mod hostile;
 mod kill;
+mod kill_testbed;
 mod load;
 mod main_job;
 mod matrix;

@@ -210,6 +210,23 @@ impl Running {
         kill(Pid::from_raw(self.child.id().try_into().unwrap()), signal).unwrap();
     }
 
+    /// Waits for a line that contains `text`, or for the end; says which came first.
+    pub fn hears_or_ends(&mut self, text: &str) -> &'static str {
+        while let Ok(line) = self.lines.recv() {
+            let found = line.contains(text);
+            self.heard.push(line);
+            if found {
+                return "taken over";
+            }
+        }
+        "ended"
+    }
+
+    /// Waits for its end, whatever it has still to say.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.child.wait().unwrap()
+    }
+
     /// Waits for its end.
     pub fn end(mut self) -> Said {
         let status = self.child.wait().unwrap();
