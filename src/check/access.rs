@@ -1,8 +1,9 @@
 //! Kubeconfigs and the API server behind them.
 
 use super::{CheckContext, Checked, failed};
-use crate::cluster::{ObjectExt, Workload, secret_value};
+use crate::cluster::{ApiError, ObjectExt, Workload, secret_value};
 use crate::event::{Failure, FailureClass};
+use crate::types::ObjectRef;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use itertools::Itertools;
@@ -11,22 +12,28 @@ use std::collections::BTreeSet;
 
 pub(super) async fn kubeconfig(cx: &mut CheckContext<'_>) -> Result<Checked, Failure> {
     let workload = cx.connect().await?;
+    let secret = ObjectRef {
+        kind: "Secret".into(),
+        namespace: cx.namespace.to_string(),
+        name: format!("{}-kubeconfig", cx.cluster),
+    };
     if let Some(why) = names_this_cluster(cx, workload.kubeconfig()).await? {
-        return Ok(failed(why));
+        return Ok(failed(why).about(secret));
     }
-    let found: BTreeSet<String> =
-        workload.nodes().await.map_err(|e| e.failure())?.into_iter().map(|node| node.name).collect();
+    let nodes = workload.nodes().await.map_err(|error| useless("the kubeconfig does not work", &error))?;
+    let found: BTreeSet<String> = nodes.into_iter().map(|node| node.name).collect();
     let wanted = node_names(cx);
     if found != wanted {
         return Ok(failed(format!(
             "the kubeconfig leads to another cluster: its Nodes are {{{}}}, the Machines' are {{{}}}",
             found.iter().join(", "),
             wanted.iter().join(", ")
-        )));
+        ))
+        .about(secret));
     }
     // Verification is proven by failing: with a CA of the same kind, but of another purpose, nothing may work.
     let stranger = secret_value(cx.api, cx.namespace, &format!("{}-etcd", cx.cluster), "tls.crt").await;
-    let stranger = stranger.map_err(|error| Failure::new(FailureClass::CheckFailed, error.to_string()))?;
+    let stranger = stranger.map_err(|error| error.failure(FailureClass::CheckFailed))?;
     let distrustful = with_ca(workload.kubeconfig().clone(), &stranger);
     let distrustful =
         Workload::with(distrustful).await.map_err(|why| Failure::new(FailureClass::Harness, why))?;
@@ -43,10 +50,10 @@ pub(super) async fn old_kubeconfig(cx: &mut CheckContext<'_>) -> Result<Checked,
     let Some(first) = cx.first else {
         return Ok(failed("no kubeconfig was kept from before the change"));
     };
-    let nodes = first.nodes().await.map_err(|error| {
-        let summary = format!("the kubeconfig from before the change no longer works: {error}");
-        Failure { class: FailureClass::CheckFailed, summary, ..error.failure() }
-    })?;
+    let nodes = first
+        .nodes()
+        .await
+        .map_err(|error| useless("the kubeconfig from before the change no longer works", &error))?;
     let found: BTreeSet<String> = nodes.into_iter().map(|node| node.name).collect();
     let wanted = node_names(cx);
     Ok(if found == wanted {
@@ -54,6 +61,12 @@ pub(super) async fn old_kubeconfig(cx: &mut CheckContext<'_>) -> Result<Checked,
     } else {
         failed("the kubeconfig from before the change leads to other Nodes than the Machines have")
     })
+}
+
+/// An API server that is named by a kubeconfig and does not answer is what these checks look for.
+fn useless(what: &str, error: &ApiError) -> Failure {
+    let summary = format!("{what}: {error}");
+    Failure { class: FailureClass::CheckFailed, summary, ..error.failure() }
 }
 
 fn node_names(cx: &CheckContext<'_>) -> BTreeSet<String> {
@@ -67,7 +80,7 @@ async fn names_this_cluster(
     kubeconfig: &Kubeconfig,
 ) -> Result<Option<String>, Failure> {
     let ca = secret_value(cx.api, cx.namespace, &format!("{}-ca", cx.cluster), "tls.crt").await;
-    let ca = ca.map_err(|error| Failure::new(FailureClass::CheckFailed, error.to_string()))?;
+    let ca = ca.map_err(|error| error.failure(FailureClass::CheckFailed))?;
     let view = cx.views.borrow();
     let root =
         view.root().ok_or_else(|| Failure::new(FailureClass::CheckFailed, "the Cluster does not exist"))?;

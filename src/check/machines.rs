@@ -3,7 +3,7 @@
 use super::{CheckContext, Checked, failed};
 use crate::cluster::{ClusterView, Kind, Node, ObjectExt, Why, condition};
 use crate::event::Failure;
-use crate::types::Target;
+use crate::types::{ObjectRef, Target};
 use itertools::Itertools;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
@@ -79,8 +79,13 @@ fn judge_machines(view: &ClusterView, control_plane: bool, wanted: u32) -> Resul
         return Err(Why::new(format!("{} {what} Machines exist, not {wanted}", machines.len())));
     }
     for machine in &machines {
-        if !machine.is_true("Ready") || machine.is_deleting() {
-            return Err(Why::of(machine.reference(), "is not Ready"));
+        if machine.is_deleting() {
+            return Err(Why::of(machine.reference(), "is being deleted"));
+        }
+        match machine.condition("Ready") {
+            Some(cond) if cond.status == "True" => {}
+            Some(cond) => return Err(Why::of(machine.reference(), condition::say(&cond))),
+            None => return Err(Why::of(machine.reference(), "has no condition Ready")),
         }
     }
     for pointer in ["/spec/providerID", "/status/nodeRef/name"] {
@@ -110,15 +115,16 @@ pub(super) async fn etcd_members(cx: &mut CheckContext<'_>) -> Result<Checked, F
         .machines(true)
         .map(|machine| machine.text("/status/nodeRef/name").to_owned())
         .collect();
-    Ok(if members == nodes {
-        Checked::Passed(format!("{} members", members.len()))
-    } else {
-        failed(format!(
-            "etcd Pods run for {{{}}}, control plane Nodes are {{{}}}",
-            members.iter().join(", "),
-            nodes.iter().join(", ")
-        ))
-    })
+    let Some(odd) = members.symmetric_difference(&nodes).next() else {
+        return Ok(Checked::Passed(format!("{} members", members.len())));
+    };
+    let pod = ObjectRef { kind: "Pod".into(), namespace: "kube-system".into(), name: format!("etcd-{odd}") };
+    let summary = format!(
+        "etcd Pods run for {{{}}}, control plane Nodes are {{{}}}",
+        members.iter().join(", "),
+        nodes.iter().join(", ")
+    );
+    Ok(failed(summary).about(pod))
 }
 
 fn judge_etcd_members(view: &ClusterView, target: &Target) -> Result<String, Why> {
@@ -161,22 +167,27 @@ fn judge_nodes(view: &ClusterView, nodes: &[Node], target: &Target) -> Result<St
             .map(|node| node.name.as_str())
             .collect();
         if let Some(stray) = found.difference(&of_machines).next() {
-            return Err(Why::new(format!("Node `{stray}` is a {what} without a Machine")));
+            return Err(Why::of(node(stray), format!("is a {what} without a Machine")));
         }
         if let Some(missing) = of_machines.difference(&found).next() {
-            return Err(Why::new(format!("{what} Node `{missing}` of a Machine does not exist")));
+            return Err(Why::of(node(missing), format!("is the {what} of a Machine and does not exist")));
         }
         if found.len() != wanted as usize {
             return Err(Why::new(format!("{} {what} Nodes exist, not {wanted}", found.len())));
         }
     }
-    if let Some(node) = nodes.iter().find(|node| !node.ready) {
-        return Err(Why::new(format!("Node `{}` is not Ready", node.name)));
+    if let Some(found) = nodes.iter().find(|node| !node.ready) {
+        return Err(Why::of(node(&found.name), "is not Ready"));
     }
-    if let Some(node) = nodes.iter().find(|node| node.provider_id.is_empty()) {
-        return Err(Why::new(format!("Node `{}` has no provider id", node.name)));
+    if let Some(found) = nodes.iter().find(|node| node.provider_id.is_empty()) {
+        return Err(Why::of(node(&found.name), "has no provider id"));
     }
     Ok(format!("{} Nodes, {} of them workers", nodes.len(), target.workers))
+}
+
+/// A Node, as people write it.
+fn node(name: &str) -> ObjectRef {
+    ObjectRef { kind: "Node".into(), namespace: String::new(), name: name.into() }
 }
 
 pub(super) async fn versions(cx: &mut CheckContext<'_>) -> Result<Checked, Failure> {
@@ -213,15 +224,14 @@ fn judge_versions(view: &ClusterView, wanted: &str) -> Result<String, Why> {
 
 /// A cluster that was never rolled still validates, so every kubelet is asked.
 fn judge_node_versions(nodes: &[Node], wanted: &str) -> Checked {
-    let others: Vec<String> = nodes
-        .iter()
-        .filter(|node| node.version != wanted)
-        .map(|n| format!("{} runs {}", n.name, n.version))
-        .collect();
-    match (nodes.len(), others.is_empty()) {
+    let others: Vec<&Node> = nodes.iter().filter(|node| node.version != wanted).collect();
+    match (nodes.len(), others.first()) {
         (0, _) => failed("the cluster has no Nodes"),
-        (count, true) => Checked::Passed(format!("{count} Nodes on {wanted}")),
-        (_, false) => failed(format!("not every Node runs {wanted}: {}", others.join(", "))),
+        (count, None) => Checked::Passed(format!("{count} Nodes on {wanted}")),
+        (_, Some(first)) => {
+            let list = others.iter().map(|node| format!("{} runs {}", node.name, node.version)).join(", ");
+            failed(format!("not every Node runs {wanted}: {list}")).about(node(&first.name))
+        }
     }
 }
 
@@ -324,7 +334,7 @@ mod tests {
         let wanted = Target { control_planes: 3, ..target() };
         assert_eq!(why(judge_control_plane(&view(|_| {}), &wanted)), "1 control plane Machines exist, not 3");
         let bad = view(set_condition("Machine", "Ready", "False"));
-        assert!(why(judge_control_plane(&bad, &target())).ends_with("is not Ready"));
+        assert!(why(judge_control_plane(&bad, &target())).contains("Ready is False"));
         let bad = view(set("KubeadmControlPlane", "/status/readyReplicas", json!(0)));
         assert!(why(judge_control_plane(&bad, &target())).ends_with("status/readyReplicas is 0, not 1"));
         let bad = view(set("Machine", "/spec/providerID", json!("")));
@@ -344,10 +354,10 @@ mod tests {
         let good = view(|_| {});
         let mut stray = nodes(&good);
         stray.push(Node { name: "ghost".into(), ..stray[1].clone() });
-        assert_eq!(why(judge_nodes(&good, &stray, &target())), "Node `ghost` is a worker without a Machine");
+        assert_eq!(why(judge_nodes(&good, &stray, &target())), "Node/ghost: is a worker without a Machine");
         let mut missing = nodes(&good);
         missing.pop();
-        assert!(why(judge_nodes(&good, &missing, &target())).contains("of a Machine does not exist"));
+        assert!(why(judge_nodes(&good, &missing, &target())).contains("of a Machine and does not exist"));
         let mut unready = nodes(&good);
         unready[2].ready = false;
         assert!(why(judge_nodes(&good, &unready, &target())).ends_with("is not Ready"));

@@ -11,7 +11,7 @@ pub use table::{CHECKS, Check, GROUPS, Needs, expand, find};
 
 use crate::cluster::{Api, ClusterView, Progress, ViewReceiver, WaitError, Why, Workload, wait};
 use crate::event::{Failure, FailureClass};
-use crate::types::{ClusterName, Namespace, Target, show_duration};
+use crate::types::{ClusterName, Namespace, ObjectRef, Target, show_duration};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -119,7 +119,7 @@ impl CheckContext<'_> {
     /// A new connection, with the kubeconfig as it is now.
     async fn connect(&self) -> Result<Workload, Failure> {
         let connected = Workload::connect(self.api, self.namespace, self.cluster).await;
-        connected.map_err(|error| Failure::new(FailureClass::CheckFailed, error.to_string()))
+        connected.map_err(|error| error.failure(FailureClass::CheckFailed))
     }
 }
 
@@ -130,4 +130,14 @@ fn wrong(why: &Why) -> Failure {
 
 fn failed(summary: impl Into<String>) -> Checked {
     Checked::Failed(Failure::new(FailureClass::CheckFailed, summary))
+}
+
+impl Checked {
+    /// Names the object at the root of a failure.
+    fn about(self, object: ObjectRef) -> Self {
+        match self {
+            Self::Failed(failure) => Self::Failed(failure.about(Some(object))),
+            Self::Passed(_) | Self::Skipped(_) => self,
+        }
+    }
 }

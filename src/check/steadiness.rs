@@ -5,6 +5,8 @@ use crate::cluster::{ClusterView, ObjectExt};
 use crate::event::{Failure, FailureClass};
 use crate::types::{ObjectRef, show_duration};
 use kube::ResourceExt;
+use kube::api::DynamicObject;
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -20,8 +22,10 @@ pub(super) async fn quiescence(cx: &mut CheckContext<'_>) -> Result<Checked, Fai
     let mut writes: BTreeMap<ObjectRef, u32> = BTreeMap::new();
     let mut before = cx.views.borrow_and_update().clone();
     loop {
-        let rested = before.changed + REST;
-        if before.trouble.is_none() && before.synced && Instant::now() >= rested {
+        // What cannot be seen may change.
+        let seen = before.trouble.is_none() && before.synced;
+        let rested = if seen { before.changed + REST } else { start + REST_LIMIT };
+        if seen && Instant::now() >= rested {
             return Ok(Checked::Passed(format!("no object changed for {}", show_duration(REST))));
         }
         tokio::select! {
@@ -73,11 +77,18 @@ pub(super) async fn no_drift(cx: &mut CheckContext<'_>) -> Result<Checked, Failu
     let Some(before) = before else { return Ok(failed("the Cluster does not exist")) };
     // A dry run: if the second apply would change something, the check must not make the change.
     let after = cx.api.apply(cx.manifest, true).await.map_err(|error| error.failure())?;
-    Ok(match first_difference("", &before.data["spec"], &after.data["spec"]) {
-        Some(path) => failed(format!("applying the same manifest again would change spec{path}")),
+    let marks =
+        |object: &DynamicObject| json!({"labels": object.labels(), "annotations": object.annotations()});
+    let difference = first_difference("spec", &before.data["spec"], &after.data["spec"])
+        .or_else(|| first_difference("metadata", &marks(&before), &marks(&after)));
+    Ok(match difference {
+        Some(path) => {
+            failed(format!("applying the same manifest again would change {path}")).about(before.reference())
+        }
         None if before.metadata.generation != after.metadata.generation => {
             failed("applying the same manifest again would make a new generation")
         }
+        // Nothing is drifting, but is the topology what the objects have?
         None => match cx.views.borrow().root().and_then(|root| root.condition("TopologyReconciled")) {
             Some(cond) if cond.status == "True" => Checked::Passed("a second apply changes nothing".into()),
             Some(cond) => failed(crate::cluster::condition::say(&cond)),
@@ -113,7 +124,6 @@ fn first_difference(path: &str, a: &serde_json::Value, b: &serde_json::Value) ->
 mod tests {
     use super::*;
     use crate::types::ClusterName;
-    use serde_json::json;
     use std::sync::Arc;
 
     fn view(versions: &[(&str, &str)]) -> ClusterView {

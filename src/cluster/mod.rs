@@ -13,6 +13,6 @@ pub use api::{Api, ApiError, Listing};
 pub use kind::Kind;
 pub use observe::{Observer, ViewReceiver};
 pub use view::{ClusterView, Cond, ObjectExt};
-pub use wait::{Progress, WaitError, Why, wait};
+pub use wait::{BLIND_LIMIT, Progress, WaitError, Why, wait};
 pub(crate) use workload::secret_value;
 pub use workload::{Node, Workload, WorkloadError};

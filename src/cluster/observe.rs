@@ -8,9 +8,10 @@ use crate::types::{ClusterName, Namespace};
 use futures::StreamExt;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -25,8 +26,12 @@ pub struct Observer {
     _tasks: JoinSet<()>,
 }
 
+/// Between a broken watch and the next try.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// The same, when tries have failed for a while.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
 enum Input {
-    Restarted,
     Listed(Vec<DynamicObject>),
     Applied(DynamicObject),
     Deleted(DynamicObject),
@@ -87,27 +92,38 @@ async fn watch_kind(
 ) {
     let client =
         kube::Api::<DynamicObject>::namespaced_with(api.client(), namespace.as_str(), kind.resource());
-    let stream = watcher(client, watcher::Config::default()).default_backoff();
-    futures::pin_mut!(stream);
-    let mut listed = Vec::new();
-    while let Some(event) = stream.next().await {
-        let input = match event {
-            Ok(watcher::Event::Init) => {
-                listed.clear();
-                Input::Restarted
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let stream = watcher(client.clone(), watcher::Config::default());
+        futures::pin_mut!(stream);
+        let mut listed = Vec::new();
+        while let Some(event) = stream.next().await {
+            let input = match event {
+                Ok(watcher::Event::Init) => continue,
+                Ok(watcher::Event::InitApply(object)) => {
+                    listed.push(slim(object, &kind));
+                    continue;
+                }
+                Ok(watcher::Event::InitDone) => {
+                    pause = FIRST_PAUSE;
+                    Input::Listed(std::mem::take(&mut listed))
+                }
+                Ok(watcher::Event::Apply(object)) => Input::Applied(slim(object, &kind)),
+                Ok(watcher::Event::Delete(object)) => Input::Deleted(slim(object, &kind)),
+                Err(error) => Input::Trouble(format!("watching {}: {}", kind.name(), chain(&error))),
+            };
+            let broken = matches!(input, Input::Trouble(_));
+            if send.send((index, input)).is_err() {
+                return;
             }
-            Ok(watcher::Event::InitApply(object)) => {
-                listed.push(slim(object, &kind));
-                continue;
+            // A watch that is taken up again is silent until something changes; a fresh list says at once that all
+            // is well, and what was missed.
+            if broken {
+                break;
             }
-            Ok(watcher::Event::InitDone) => Input::Listed(std::mem::take(&mut listed)),
-            Ok(watcher::Event::Apply(object)) => Input::Applied(slim(object, &kind)),
-            Ok(watcher::Event::Delete(object)) => Input::Deleted(slim(object, &kind)),
-            Err(error) => Input::Trouble(format!("watching {}: {}", kind.name(), chain(&error))),
-        };
-        if send.send((index, input)).is_err() {
-            return;
         }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
@@ -148,7 +164,7 @@ impl Store {
     /// Events of Kubernetes are evidence: nobody waits for them, so a broken watch of theirs is no trouble.
     fn apply_event(&mut self, input: Input) {
         match input {
-            Input::Restarted | Input::Trouble(_) => return,
+            Input::Trouble(_) => return,
             Input::Listed(events) => {
                 // Old Events expire; what has been seen stays evidence.
                 self.events.extend(events.into_iter().map(|event| (event.name_any(), Arc::new(event))));
@@ -163,8 +179,6 @@ impl Store {
 
     fn apply(&mut self, index: usize, input: Input) {
         match input {
-            // The list that follows tells what is true now; until then the old picture stays.
-            Input::Restarted => {}
             Input::Trouble(why) => {
                 tracing::debug!(why, "watch is broken");
                 self.trouble.entry(index).or_insert_with(|| (Instant::now(), String::new())).1 = why;
@@ -173,11 +187,8 @@ impl Store {
             Input::Listed(objects) => {
                 self.trouble.remove(&index);
                 self.unsynced.remove(&index);
-                for known in self.clusters.values_mut() {
-                    known.retain(|(kind, _), _| *kind != index);
-                }
-                for object in objects {
-                    self.keep(index, object);
+                for cluster in self.replace(index, objects) {
+                    self.show(Some(cluster), false);
                 }
                 self.show_everyone();
             }
@@ -209,6 +220,26 @@ impl Store {
         let known = self.clusters.entry(cluster.clone()).or_default();
         known.insert((index, object.name_any()), Arc::new(object));
         Some(cluster)
+    }
+
+    /// Takes a fresh list of one kind; gives the clusters for which it says something new.
+    fn replace(&mut self, index: usize, objects: Vec<DynamicObject>) -> BTreeSet<String> {
+        let versions = |store: &Self| -> BTreeSet<(String, String, Option<String>)> {
+            let entries = store.clusters.iter().flat_map(|(cluster, known)| {
+                let of_kind = known.iter().filter(|((kind, _), _)| *kind == index);
+                of_kind.map(|((_, name), object)| (cluster.clone(), name.clone(), object.resource_version()))
+            });
+            entries.collect()
+        };
+        let before = versions(self);
+        for known in self.clusters.values_mut() {
+            known.retain(|(kind, _), _| *kind != index);
+        }
+        for object in objects {
+            self.keep(index, object);
+        }
+        let now = versions(self);
+        before.symmetric_difference(&now).map(|(cluster, ..)| cluster.clone()).collect()
     }
 
     fn show(&self, cluster: Option<String>, everyone: bool) {

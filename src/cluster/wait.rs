@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long a broken watch is borne before the wait gives up: an API server restarts within that time.
-const BLIND_LIMIT: Duration = Duration::from_secs(120);
+pub const BLIND_LIMIT: Duration = Duration::from_secs(120);
+/// A watch that is broken for that long when the time is over has hidden what the wait was for.
+const BLIND_AT_END: Duration = Duration::from_secs(10);
 
 /// Why a condition does not hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,8 +72,10 @@ pub enum WaitError {
         unchanged: Duration,
     },
     /// The API server could not be watched.
-    #[error("the API server could not be watched for {}: {why}", show_duration(BLIND_LIMIT))]
+    #[error("the API server could not be watched for {}: {why}", show_duration(*unseen))]
     Blind {
+        /// For how long.
+        unseen: Duration,
         /// The last error.
         why: String,
     },
@@ -128,12 +132,13 @@ pub async fn wait<T>(
         let blind = view.trouble.as_ref().map_or(deadline, |(since, _)| *since + BLIND_LIMIT);
         tokio::select! {
             changed = views.changed() => if changed.is_err() {
-                return Err(WaitError::Blind { why: "the observer has ended".into() });
+                let why = "the observer has ended".into();
+                return Err(WaitError::Blind { unseen: Duration::ZERO, why });
             },
             () = tokio::time::sleep_until(deadline.min(blind)) => {
                 return Err(match &view.trouble {
-                    Some((since, why)) if Instant::now() >= *since + BLIND_LIMIT => {
-                        WaitError::Blind { why: why.clone() }
+                    Some((since, why)) if since.elapsed() >= BLIND_AT_END => {
+                        WaitError::Blind { unseen: since.elapsed(), why: why.clone() }
                     }
                     _ => WaitError::TimedOut { limit, last, unchanged: view.changed.elapsed() },
                 });

@@ -3,7 +3,8 @@
 use super::api::{Api, ApiError, chain};
 use super::kind::Kind;
 use super::view::ObjectExt;
-use crate::types::{ClusterName, Namespace};
+use crate::event::{Failure, FailureClass};
+use crate::types::{ClusterName, Namespace, ObjectRef};
 use k8s_openapi::ByteString;
 use kube::ResourceExt;
 use kube::config::Kubeconfig;
@@ -18,11 +19,32 @@ pub enum WorkloadError {
     /// The Secret is not there or has another shape.
     #[error("Secret `{secret}`: {why}")]
     Secret {
+        /// Where it should be.
+        namespace: Namespace,
         /// Its name.
         secret: String,
         /// What is wrong.
         why: String,
     },
+}
+
+impl WorkloadError {
+    /// The failure for a report. A management cluster that does not answer says nothing about the cluster; a Secret
+    /// that is not as it should be does, and its class is `class`.
+    #[must_use]
+    pub fn failure(&self, class: FailureClass) -> Failure {
+        match self {
+            Self::Api(error) => error.failure(),
+            Self::Secret { namespace, secret, .. } => {
+                let object = ObjectRef {
+                    kind: "Secret".into(),
+                    namespace: namespace.to_string(),
+                    name: secret.clone(),
+                };
+                Failure::new(class, self.to_string()).about(Some(object))
+            }
+        }
+    }
 }
 
 /// A Node, as far as checks look at it.
@@ -59,7 +81,8 @@ impl Workload {
     ) -> Result<Self, WorkloadError> {
         let name = format!("{cluster}-kubeconfig");
         let bytes = secret_value(management, namespace, &name, "value").await?;
-        let error = |why: String| WorkloadError::Secret { secret: name.clone(), why };
+        let error =
+            |why: String| WorkloadError::Secret { namespace: namespace.clone(), secret: name.clone(), why };
         let text = String::from_utf8(bytes).map_err(|_| error("`value` is not UTF-8".into()))?;
         let kubeconfig = Kubeconfig::from_yaml(&text).map_err(|e| error(chain(&e)))?;
         Self::with(kubeconfig).await.map_err(error)
@@ -117,7 +140,11 @@ pub(crate) async fn secret_value(
     name: &str,
     key: &str,
 ) -> Result<Vec<u8>, WorkloadError> {
-    let error = |why: &str| WorkloadError::Secret { secret: name.into(), why: why.into() };
+    let error = |why: &str| WorkloadError::Secret {
+        namespace: namespace.clone(),
+        secret: name.into(),
+        why: why.into(),
+    };
     let secret = api.get(&Kind::secret(), Some(namespace.as_str()), name).await?;
     let secret = secret.ok_or_else(|| error("does not exist"))?;
     let data: BTreeMap<String, ByteString> = secret

@@ -96,7 +96,7 @@ pub fn cluster(plan: &Plan, run: &PlannedRun, target: &Target) -> Value {
     let labels = Value::Object(unit_labels(plan, run));
     let variables: Vec<Value> =
         run.variables.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
-    json!({
+    let mut cluster = json!({
         "apiVersion": "cluster.x-k8s.io/v1beta2",
         "kind": "Cluster",
         "metadata": {
@@ -116,7 +116,6 @@ pub fn cluster(plan: &Plan, run: &PlannedRun, target: &Target) -> Value {
                 "version": target.release.kubernetes.to_string(),
                 // Labels of the topology reach the Machines and everything made for them.
                 "controlPlane": {"replicas": target.control_planes, "metadata": {"labels": labels}},
-                "variables": variables,
                 "workers": {"machineDeployments": [{
                     "class": target.release.worker_class,
                     "name": "md-0",
@@ -125,7 +124,14 @@ pub fn cluster(plan: &Plan, run: &PlannedRun, target: &Target) -> Value {
                 }]},
             },
         },
-    })
+    });
+    // An empty list is refused.
+    if !variables.is_empty()
+        && let Some(topology) = cluster.pointer_mut("/spec/topology").and_then(Value::as_object_mut)
+    {
+        topology.insert("variables".into(), variables.into());
+    }
+    cluster
 }
 
 /// The selector of everything that a run made.

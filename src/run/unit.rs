@@ -18,6 +18,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 /// What a single call may take on top of the limits that the provider keeps itself. It ends what would never end.
 const CALL_LIMIT: Duration = Duration::from_secs(120);
 
+/// After that long a delete call that fails is not tried again.
+const ASKING_LIMIT: Duration = Duration::from_secs(60);
+/// For the listing, after a delete call that nobody took.
+const LAST_CHANCE: Duration = Duration::from_secs(30);
+
 /// A unit's connection to the dispatcher.
 pub(super) struct Unit {
     pub(super) plan: Arc<Plan>,
@@ -265,6 +270,9 @@ impl Unit {
                 return;
             }
             let started = self.clock.now();
+            if blocked.is_none() {
+                blocked = self.world.blind(self.run());
+            }
             if let Some(why) = &blocked {
                 self.ended(&step.case, started, Outcome::Skipped { reason: format!("not run: {why}") });
                 continue;
@@ -398,19 +406,30 @@ impl Unit {
         };
         let rest = async {
             let limit = run.timeouts.delete + CALL_LIMIT;
-            let waited = match self.ask_for_deletion().await {
+            let (waited, list_limit) = match self.ask_for_deletion().await {
                 Ok(()) => {
                     let gone = self.world.await_gone(run, self.why(Phase::TearDown));
                     let gone = tokio::time::timeout(limit, gone).await;
-                    gone.unwrap_or_else(|_| Err(overdue("the deletion", limit)))
+                    (gone.unwrap_or_else(|_| Err(overdue("the deletion", limit))), CALL_LIMIT)
                 }
-                Err(failure) => Err(failure),
+                // Whoever did not even take the request has had all the time there is.
+                Err(failure) => (Err(failure), LAST_CHANCE),
             };
             self.tell(EventKind::PhaseStarted { phase: Phase::ProveClean });
             let proof_began = self.clock.now();
-            let listed = tokio::time::timeout(CALL_LIMIT, self.world.left(run)).await;
-            let clean = listed
-                .unwrap_or_else(|_| Cleanliness::Unknown { why: overdue("the listing", CALL_LIMIT).summary });
+            let listed = tokio::time::timeout(list_limit, self.world.left(run)).await;
+            let clean = listed.unwrap_or_else(|_| Cleanliness::Unknown {
+                why: match &waited {
+                    Ok(()) => overdue("the listing", list_limit).summary,
+                    Err(before) => {
+                        format!(
+                            "{}; before it: {}",
+                            overdue("the listing", list_limit).summary,
+                            before.summary
+                        )
+                    }
+                },
+            });
             TornDown { ended: waited, proof_began, clean }
         };
         tokio::select! {
@@ -427,16 +446,18 @@ impl Unit {
         }
     }
 
-    /// The delete call, a few times: a cluster that nobody asked to delete is a leak for certain.
+    /// The delete call, a few times: a cluster that nobody asked to delete is a leak for certain. A call that has
+    /// taken long was tried again by the provider itself.
     async fn ask_for_deletion(&self) -> Result<(), Failure> {
         let mut pause = Duration::from_secs(1);
+        let enough = tokio::time::Instant::now() + ASKING_LIMIT;
         loop {
             let asked = tokio::time::timeout(CALL_LIMIT, self.world.delete(self.run())).await;
             let failure = match asked.unwrap_or_else(|_| Err(overdue("the delete call", CALL_LIMIT))) {
                 Ok(()) => return Ok(()),
                 Err(failure) => failure,
             };
-            if pause > Duration::from_secs(4) {
+            if pause > Duration::from_secs(4) || tokio::time::Instant::now() >= enough {
                 return Err(failure);
             }
             tokio::time::sleep(pause).await;

@@ -1,14 +1,14 @@
 //! Where a run takes place: the verbs of a unit's life, carried out by Cluster API or by the scripted double.
 
 use crate::check::{self, CheckContext, Checked};
-use crate::cluster::{Why, Workload};
+use crate::cluster::{BLIND_LIMIT, Why, Workload};
 use crate::collect::{self, Collected, LogCut};
 use crate::event::{Cleanliness, Failure, FailureClass};
 use crate::plan::{Plan, PlannedRun};
 use crate::provider::capi::Capi;
 use crate::provider::manifest;
 use crate::provider::scripted::Scripted;
-use crate::types::{CaseId, CheckName, ObjectRef, Redactor, Target};
+use crate::types::{CaseId, CheckName, ObjectRef, Redactor, Target, show_duration};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,7 +109,8 @@ impl World {
                 let connected =
                     Workload::connect(world.capi.api(), &world.plan.namespace, &run.cluster).await;
                 memory.first = Some(connected.map_err(|error| {
-                    Failure::new(FailureClass::Terminal, format!("the cluster is available, but {error}"))
+                    let failure = error.failure(FailureClass::Terminal);
+                    Failure { summary: format!("the cluster is available, but {error}"), ..failure }
                 })?);
                 Ok(facts(&target))
             }
@@ -173,6 +174,25 @@ impl World {
                 Ok(()) => Checked::Passed("as scripted".into()),
                 Err(failure) => Checked::Failed(failure),
             },
+        }
+    }
+
+    /// Why nothing can be learned of a cluster any more, when its management cluster has been out of reach for longer
+    /// than it may be.
+    #[must_use]
+    pub fn blind(&self, run: &PlannedRun) -> Option<String> {
+        match self {
+            Self::Capi(world) => {
+                let view = world.capi.observer().views(&run.cluster)?.borrow().clone();
+                let (since, why) = view.trouble.as_ref()?;
+                (since.elapsed() >= BLIND_LIMIT).then(|| {
+                    format!(
+                        "the management cluster has not answered for {}: {why}",
+                        show_duration(since.elapsed())
+                    )
+                })
+            }
+            Self::Scripted(_) => None,
         }
     }
 
