@@ -107,6 +107,13 @@ struct Prepared {
 }
 
 fn prepare(args: &RunArgs) -> Result<Prepared, Exit> {
+    // Hours later it would be too late to find out.
+    let place = args.junit.as_ref().and_then(|file| file.parent());
+    if let Some(place) = place.filter(|place| !place.as_os_str().is_empty() && !place.is_dir()) {
+        let hint = "`--junit FILE` names a file in a directory that exists";
+        screen::complain(&format!("`{}` is no directory", place.display()), hint);
+        return Err(Exit::BadInput);
+    }
     let script = script(args.scripted.script.as_deref())?;
     if let Some(run) = &args.resume {
         return resume(args, run, script);

@@ -48,6 +48,7 @@ fn the_exit_code_says_how_it_went() {
         (QUICK, &["--shard", "9/9"], 6),
         (QUICK, &["--shard", "0/9"], 2),
         (QUICK, &["--where", "kubernetes=1.99"], 2),
+        (QUICK, &["--junit", "absent/junit.xml"], 2),
         ("scripts/absent.json", &[], 2),
         ("scripts/README.md", &[], 2),
     ];
