@@ -44,7 +44,7 @@ pub(super) async fn ownership(cx: &mut CheckContext<'_>) -> Result<Checked, Fail
         // Without a resource version on purpose: controllers write all the time, and whatever they write, the
         // marks are gone after this call.
         let patch = json!({"metadata": {"ownerReferences": null, "finalizers": null}});
-        match cx.api.merge(&kind, cx.namespace, &object.name_any(), &patch).await {
+        match cx.api.merge(&kind, Some(cx.namespace.as_str()), &object.name_any(), &patch).await {
             Ok(_) => {}
             Err(error) if error.is_not_found() => {}
             Err(error) => return Err(error.failure()),

@@ -26,6 +26,7 @@ enum What {
 fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header.iter().map(|cell| cell.to_uppercase()));
+    screen::flush_left(&mut table);
     table
 }
 

@@ -9,7 +9,7 @@ use crate::provider::manifest;
 use crate::scenario::{self, Known, Problem, Problems, Scenario};
 use crate::stack::{self, Stack};
 use crate::testbed::Settings;
-use crate::types::{CheckName, ProviderKind, RunId, SwitchName, ValueName, parse_duration};
+use crate::types::{CheckName, Namespace, ProviderKind, RunId, SwitchName, ValueName, parse_duration};
 use clap::Args;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -36,6 +36,20 @@ pub(super) struct TrustArgs {
     root: Option<PathBuf>,
 }
 
+impl TrustArgs {
+    /// As words of a command line.
+    pub(super) fn words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        for name in &self.allow_env {
+            words.extend(["--allow-env".to_owned(), name.clone()]);
+        }
+        if let Some(root) = &self.root {
+            words.extend(["--root".to_owned(), root.display().to_string()]);
+        }
+        words
+    }
+}
+
 /// Which combinations.
 #[derive(Debug, Clone, Default, Args)]
 pub(super) struct SelectArgs {
@@ -44,7 +58,7 @@ pub(super) struct SelectArgs {
     wanted: Vec<(SwitchName, ValueName)>,
     /// Only the combinations with these ids, or starts of ids
     #[arg(long, value_name = "ID,...", value_delimiter = ',')]
-    only: Vec<String>,
+    pub(super) only: Vec<String>,
     /// Only one part of the whole, e.g. 2/4
     #[arg(long, value_name = "K/N")]
     shard: Option<Shard>,
@@ -179,11 +193,7 @@ pub(super) fn plan(
     let scenarios = load(files)?;
     let matrix = select(&scenarios, &args.select)?;
     let stacks = stacks(&scenarios, &matrix, settings)?;
-    let run = RunId::from_uuid_v7(*uuid::Uuid::now_v7().as_bytes());
-    let Some(namespace) = manifest::namespace_name(&run) else {
-        screen::complain("no namespace can be named after the run", "this is a defect of stack-e2e");
-        return Err(Exit::Infrastructure);
-    };
+    let (run, namespace) = new_run()?;
     let options = PlanOptions {
         run,
         namespace,
@@ -201,6 +211,18 @@ pub(super) fn plan(
         screen::note(&format!("warning: {}", warning.render(screen::colour())));
     }
     Ok(plan)
+}
+
+/// A new run and its namespace.
+pub(super) fn new_run() -> Result<(RunId, Namespace), Exit> {
+    let run = RunId::from_uuid_v7(*uuid::Uuid::now_v7().as_bytes());
+    match manifest::namespace_name(&run) {
+        Some(namespace) => Ok((run, namespace)),
+        None => {
+            screen::complain("no namespace can be named after the run", "this is a defect of stack-e2e");
+            Err(Exit::Infrastructure)
+        }
+    }
 }
 
 fn known_checks() -> Vec<KnownCheck> {

@@ -2,6 +2,7 @@
 //! is printed: data to stdout, progress and messages to stderr.
 
 mod check_list;
+mod commands;
 mod completions;
 mod exit;
 mod inputs;

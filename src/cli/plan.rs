@@ -46,6 +46,7 @@ fn table(plan: &Plan) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(["ID", "SCENARIO", "COMBINATION", "RELEASE", "VERSION", "CP", "W", "STEPS"]);
+    screen::flush_left(&mut table);
     for run in &plan.runs {
         let count = |wanted: fn(&StepAction) -> bool| run.steps.iter().filter(|s| wanted(&s.action)).count();
         let checks = count(|action| matches!(action, StepAction::Check(_)));

@@ -1,5 +1,6 @@
 //! `stack-e2e report`
 
+use super::commands::Commands;
 use super::exit::Exit;
 use super::screen;
 use crate::report::terminal::{SummaryContext, summary};
@@ -52,14 +53,17 @@ pub(super) fn run(args: &ReportArgs) -> Exit {
         }
     }
     let directories: Vec<String> = args.runs.iter().map(|dir| dir.display().to_string()).collect();
-    let rerun = |unit: &UnitReport| format!("stack-e2e run FILE --only {}", unit.info.id);
+    // The summary of several runs speaks for the first of them, as the merged report does.
+    let first = args.runs.iter().find(|directory| read(directory).is_ok_and(|one| one.run == report.run));
+    let commands = Commands::of_run(first.map_or(Path::new(""), PathBuf::as_path), &report.run);
+    let rerun = |unit: &UnitReport| commands.again(unit.info.id.as_str());
     screen::data(&summary(
         &report,
         &SummaryContext {
             run_dir: &directories.join(" "),
             rerun: &rerun,
-            resume: &format!("stack-e2e run --resume {}", report.run),
-            sweep: &format!("stack-e2e sweep --run {} --yes", report.run),
+            resume: &commands.resume,
+            sweep: &commands.sweep,
             color: false,
             width: screen::width(),
         },
@@ -67,7 +71,8 @@ pub(super) fn run(args: &ReportArgs) -> Exit {
     Exit::Run(report.exit_status())
 }
 
-fn read(directory: &Path) -> Result<RunReport, String> {
+/// What an earlier run came to, as its journal says.
+pub(super) fn read(directory: &Path) -> Result<RunReport, String> {
     let (events, _torn) = read_journal(directory).map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
         format!("{error}{}", cause.unwrap_or_default())

@@ -1,17 +1,19 @@
 //! `stack-e2e run`
 
+use super::commands::{self, Commands};
 use super::exit::Exit;
 use super::inputs::{self, FileArgs, PlanningArgs, TrustArgs};
+use super::owner;
 use super::screen::{self, RunScreen};
 use super::testbed::RunTestbedArgs;
 use super::users::TestbedUse;
 use crate::cluster::Api;
 use crate::event::{Cleanliness, Event};
-use crate::plan::Plan;
+use crate::plan::{Again, Plan, PlannedRun};
 use crate::provider::capi::Capi;
 use crate::provider::scripted::{Ledger, Script, Scripted};
 use crate::report::terminal::{SummaryContext, summary};
-use crate::results::{Journal, RunReport, UnitReport, write_atomically};
+use crate::results::{JOURNAL_FILE, Journal, JournalError, RunReport, UnitReport, write_atomically};
 use crate::run::{CapiWorld, Options, Signal, World};
 use crate::testbed::{TestbedInfo, controller_logs};
 use crate::types::{ProviderKind, Redactor, RunId, Secret, parse_duration};
@@ -24,27 +26,34 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+/// Where runs are kept unless somebody says otherwise.
+pub(super) const DEFAULT_OUTPUT: &str = ".stack-e2e";
+
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
     /// Scenario files, or directories with them
-    #[arg(required_unless_present = "resume", conflicts_with = "resume", value_name = "FILE")]
-    files: Vec<PathBuf>,
+    #[arg(required_unless_present_any = ["resume", "rerun_failed"], value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
     #[command(flatten)]
-    trust: TrustArgs,
+    pub(super) trust: TrustArgs,
     #[command(flatten)]
     planning: PlanningArgs,
     /// Finish a run that was killed or interrupted: tear down what it left, then do what it has not done
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["files", "rerun_failed", "allow_env", "root",
+          "wanted", "only", "shard", "concurrency", "keep", "keep_on_failure"])]
     resume: Option<RunId>,
+    /// Do again what did not pass in an earlier run, exactly as it was planned, as a new run; `report` takes both
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["files", "allow_env", "root", "wanted", "shard"])]
+    rerun_failed: Option<RunId>,
     /// Keep the clusters of failed combinations, and say how to go on with them
     #[arg(long)]
     keep_on_failure: bool,
     /// Where runs keep journal, reports and evidence: a directory for each run below it
-    #[arg(long, value_name = "DIR", default_value = ".stack-e2e", env = "STACK_E2E_OUTPUT")]
-    output: PathBuf,
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_OUTPUT, env = "STACK_E2E_OUTPUT")]
+    pub(super) output: PathBuf,
     /// Write the JUnit report to this file as well
     #[arg(long, value_name = "FILE")]
-    junit: Option<PathBuf>,
+    pub(super) junit: Option<PathBuf>,
     /// Print every event as a line of JSON on stdout
     #[arg(long)]
     events: bool,
@@ -56,14 +65,14 @@ pub(super) struct RunArgs {
     teardown_budget: Duration,
     /// Use this management cluster instead of the testbed
     #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
+    pub(super) kubeconfig: Option<PathBuf>,
     /// Leave the testbed running that this run has started
     #[arg(long)]
-    keep_testbed: bool,
+    pub(super) keep_testbed: bool,
     #[command(flatten)]
-    testbed: RunTestbedArgs,
+    pub(super) testbed: RunTestbedArgs,
     #[command(flatten)]
-    scripted: ScriptedArgs,
+    pub(super) scripted: ScriptedArgs,
 }
 
 /// The shipped double.
@@ -71,7 +80,7 @@ pub(super) struct RunArgs {
 pub(super) struct ScriptedArgs {
     /// What the clusters of the provider `scripted` do (JSON)
     #[arg(long, value_name = "FILE", hide_short_help = true)]
-    script: Option<PathBuf>,
+    pub(super) script: Option<PathBuf>,
     /// Where the provider `scripted` keeps what exists
     #[arg(long, value_name = "DIR", hide_short_help = true, default_value = ".stack-e2e/scripted")]
     pub(super) ledger: PathBuf,
@@ -92,46 +101,133 @@ pub(super) fn run(args: RunArgs) -> Exit {
 struct Prepared {
     plan: Plan,
     directory: PathBuf,
+    commands: Commands,
     resumed: Option<(Journal, Vec<Event>)>,
     script: Script,
 }
 
 fn prepare(args: &RunArgs) -> Result<Prepared, Exit> {
+    // Hours later it would be too late to find out.
+    let place = args.junit.as_ref().and_then(|file| file.parent());
+    if let Some(place) = place.filter(|place| !place.as_os_str().is_empty() && !place.is_dir()) {
+        let hint = "`--junit FILE` names a file in a directory that exists";
+        screen::complain(&format!("`{}` is no directory", place.display()), hint);
+        return Err(Exit::BadInput);
+    }
     let script = script(args.scripted.script.as_deref())?;
     if let Some(run) = &args.resume {
-        let directory = run_directory(&args.output, run);
-        let plan = read_plan(&directory).map_err(|why| {
-            screen::complain(
-                &format!("run {run} cannot be resumed: {why}"),
-                "`--output` names the directory where runs are kept; `stack-e2e sweep` works without it",
-            );
-            Exit::BadInput
-        })?;
-        // Killed before its first line: there is nothing to continue, so it begins.
-        if !directory.join(crate::results::JOURNAL_FILE).exists() {
-            return Ok(Prepared { plan, directory, resumed: None, script });
+        return resume(args, run, script);
+    }
+    let (plan, earlier) = match &args.rerun_failed {
+        Some(run) => (rerun_failed(args, run)?, Commands::read(&run_directory(&args.output, run))),
+        None => {
+            let files = FileArgs { files: args.files.clone(), trust: args.trust.clone() };
+            let settings = args.testbed.settings();
+            (inputs::plan(&files, &args.planning, &settings, args.keep_on_failure)?, None)
         }
+    };
+    let directory = run_directory(&args.output, &plan.run);
+    let commands = Commands::new(args, &plan).after(earlier);
+    lay_down(&directory, &plan, &commands)?;
+    Ok(Prepared { plan, directory, commands, resumed: None, script })
+}
+
+/// The plan and the journal of a run that ended early.
+fn resume(args: &RunArgs, run: &RunId, script: Script) -> Result<Prepared, Exit> {
+    let directory = run_directory(&args.output, run);
+    let mut plan = read_plan(&directory).map_err(|why| {
+        screen::complain(
+            &format!("run {run} cannot be resumed: {why}"),
+            "`--output` names the directory where runs are kept; `stack-e2e sweep` works without it",
+        );
+        Exit::BadInput
+    })?;
+    // Killed before its first line: there is nothing to continue, so it begins.
+    let resumed = if directory.join(JOURNAL_FILE).exists() {
         let (journal, events, torn) = Journal::reopen(&directory).map_err(|error| {
+            if let JournalError::Locked { .. } = error {
+                let hint = "wait until it has ended, or end it: SIGINT tears down, SIGTERM hands over";
+                screen::error(&error, Some(hint));
+                return Exit::BadInput;
+            }
             screen::error(&error, Some("`stack-e2e sweep` finds what a run has left without its journal"));
             Exit::Infrastructure
         })?;
         if let Some(torn) = torn {
             tracing::info!(?torn, "the last line of the journal was torn");
         }
-        let resumed = if events.is_empty() { None } else { Some((journal, events)) };
-        return Ok(Prepared { plan, directory, resumed, script });
+        Some((journal, events))
+    } else {
+        None
+    };
+    // From now on this process answers for it; a sweep must not take it for that of a dead one.
+    plan.owner = owner::this_process();
+    let commands = Commands::new(args, &plan).after(Commands::read(&directory));
+    lay_down(&directory, &plan, &commands)?;
+    Ok(Prepared { plan, directory, commands, resumed, script })
+}
+
+/// What did not pass in an earlier run, as the plan of a new one.
+fn rerun_failed(args: &RunArgs, run: &RunId) -> Result<Plan, Exit> {
+    let directory = run_directory(&args.output, run);
+    let refuse = |why: String| {
+        screen::complain(
+            &format!("run {run} cannot be done again: {why}"),
+            "`--output` names the directory where runs are kept",
+        );
+        Exit::BadInput
+    };
+    let plan = read_plan(&directory).map_err(refuse)?;
+    if owner::life(&plan.owner) == owner::Life::Alive {
+        return Err(refuse("it has not ended yet".into()));
     }
-    let files = FileArgs { files: args.files.clone(), trust: args.trust.clone() };
-    let plan = inputs::plan(&files, &args.planning, &args.testbed.settings(), args.keep_on_failure)?;
-    let directory = run_directory(&args.output, &plan.run);
-    write_plan(&directory, &plan).map_err(|error| {
+    let report = super::report::read(&directory).map_err(refuse)?;
+    if matches!(report.clean, Cleanliness::Left { .. } | Cleanliness::Unknown { .. }) {
+        screen::note(&format!("warning: run {run} was not proven clean; `stack-e2e sweep` looks after it"));
+    }
+    let bad: Vec<&str> = report
+        .units
+        .iter()
+        .filter(|unit| unit.verdict().is_bad())
+        .map(|unit| unit.info.id.as_str())
+        .collect();
+    let only = &args.planning.select.only;
+    let wanted = |planned: &PlannedRun| {
+        let id = planned.id.as_str();
+        bad.contains(&id) && (only.is_empty() || only.iter().any(|start| id.starts_with(start.as_str())))
+    };
+    if !plan.runs.iter().any(wanted) {
+        screen::complain(
+            &format!("no combination of run {run} is to be done again"),
+            "those that passed are not; `stack-e2e report RUN_DIR` shows all",
+        );
+        return Err(Exit::NothingSelected);
+    }
+    let (new, namespace) = inputs::new_run()?;
+    let again = Again {
+        run: new,
+        namespace,
+        now: jiff::Timestamp::now(),
+        keep: args.planning.keep,
+        owner: owner::this_process(),
+        concurrency: args.planning.concurrency.map(usize::from),
+        keep_on_failure: args.keep_on_failure,
+    };
+    plan.again(wanted, again).ok_or_else(|| {
+        screen::complain("a cluster cannot be named after the run", "this is a defect of stack-e2e");
+        Exit::Infrastructure
+    })
+}
+
+/// What a later process needs to go on lies in the run's directory before anything is done.
+fn lay_down(directory: &Path, plan: &Plan, commands: &Commands) -> Result<(), Exit> {
+    write_plan(directory, plan).and_then(|()| commands.write(directory)).map_err(|error| {
         screen::complain(
             &format!("`{}` cannot be written: {error}", directory.display()),
             "choose another place with `--output DIR`",
         );
         Exit::BadInput
-    })?;
-    Ok(Prepared { plan, directory, resumed: None, script })
+    })
 }
 
 const PLAN_FILE: &str = "plan.json";
@@ -159,7 +255,7 @@ fn script(file: Option<&Path>) -> Result<Script, Exit> {
 }
 
 fn carry_out(args: &RunArgs, prepared: Prepared) -> Result<Exit, Exit> {
-    let Prepared { plan, directory, resumed, script } = prepared;
+    let Prepared { plan, directory, commands, resumed, script } = prepared;
     let plan = Arc::new(plan);
     // From here on a killed run can be resumed, so its name comes first.
     screen::note(&format!("run {} in {}", plan.run, directory.display()));
@@ -173,14 +269,22 @@ fn carry_out(args: &RunArgs, prepared: Prepared) -> Result<Exit, Exit> {
         testbed_info = Some(info);
     }
     let runtime = inputs::runtime()?;
-    let ended =
-        runtime.block_on(drive(args, plan.clone(), &directory, resumed, script, testbed_info.as_ref()));
+    let options = Options {
+        directory: directory.clone(),
+        resumed,
+        deadline: args.deadline,
+        teardown_budget: args.teardown_budget,
+        redactor: redactor(kubeconfig_of(args, testbed_info.as_ref())),
+        harness: env!("CARGO_PKG_VERSION").to_owned(),
+        sweep: commands.sweep.clone(),
+    };
+    let ended = runtime.block_on(drive(args, plan.clone(), options, script, testbed_info.as_ref()));
     drop(runtime);
     let kept = ended.as_ref().is_ok_and(|report| report.clean == Cleanliness::Kept);
     let gone =
-        testbed_use.is_some_and(|used| used.end(args.keep_testbed || kept, &args.testbed.place_words()));
+        testbed_use.is_some_and(|used| used.end(args.keep_testbed || kept, &commands::place_words(args)));
     let report = ended?;
-    show_summary(args, &report, &directory);
+    show_summary(&report, &directory, &commands);
     if gone && matches!(report.clean, Cleanliness::Left { .. } | Cleanliness::Unknown { .. }) {
         screen::note(
             "the testbed is gone, and everything that was left with it; `--keep-testbed` keeps both",
@@ -192,27 +296,18 @@ fn carry_out(args: &RunArgs, prepared: Prepared) -> Result<Exit, Exit> {
 async fn drive(
     args: &RunArgs,
     plan: Arc<Plan>,
-    directory: &Path,
-    resumed: Option<(Journal, Vec<Event>)>,
+    options: Options,
     script: Script,
     testbed: Option<&TestbedInfo>,
 ) -> Result<RunReport, Exit> {
-    let world = world(args, &plan, script, testbed).await?;
-    let options = Options {
-        directory: directory.to_owned(),
-        resumed,
-        deadline: args.deadline,
-        teardown_budget: args.teardown_budget,
-        redactor: redactor(kubeconfig_of(args, testbed)),
-        harness: env!("CARGO_PKG_VERSION").to_owned(),
-    };
-    let mut junit = vec![directory.join("junit.xml")];
-    junit.extend(args.junit.clone());
-    let mut shown = RunScreen::new(junit, directory.join("report.json"), args.events);
     let signals = listen().map_err(|error| {
         screen::error(&error, None);
         Exit::Infrastructure
     })?;
+    let world = world(args, &plan, script, testbed).await?;
+    let mut junit = vec![options.directory.join("junit.xml")];
+    junit.extend(args.junit.clone());
+    let mut shown = RunScreen::new(junit, options.directory.join("report.json"), args.events);
     let ended = crate::run::run(plan, Arc::new(world), options, signals, &mut shown).await;
     if let Some(trouble) = shown.finish() {
         screen::note(&format!("warning: {trouble}"));
@@ -263,7 +358,7 @@ async fn world(
     }
     let (kubeconfig, kubectl, logs) = match (testbed, &args.kubeconfig) {
         (Some(testbed), _) => {
-            let kubectl = format!("stack-e2e testbed{} exec -- kubectl", args.testbed.place_words());
+            let kubectl = format!("stack-e2e testbed{} exec -- kubectl", commands::place_words(args));
             (testbed.kubeconfig.clone(), kubectl, controller_logs(testbed))
         }
         (None, Some(file)) => (file.clone(), format!("kubectl --kubeconfig {}", file.display()), Vec::new()),
@@ -282,7 +377,6 @@ async fn world(
         logs,
         runs_pods: plan.provider != ProviderKind::Embedded,
         kubectl,
-        sweep: format!("stack-e2e sweep --run {} --yes{}", plan.run, management_words(args)),
         redactor: redactor(Some(&kubeconfig)),
     })))
 }
@@ -292,14 +386,19 @@ fn listen() -> std::io::Result<mpsc::UnboundedReceiver<Signal>> {
     let (send, receive) = mpsc::unbounded_channel();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+    // Under `nohup` a run outlives its terminal.
+    let mut hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
     tokio::spawn(async move {
+        let mut hung_up = async move || match &mut hangup {
+            Some(hangup) => hangup.recv().await,
+            None => std::future::pending().await,
+        };
         let mut count = 0;
         loop {
             let heard = tokio::select! {
                 Some(()) = interrupt.recv() => Signal::Interrupt,
                 Some(()) = terminate.recv() => Signal::Terminate,
-                Some(()) = hangup.recv() => Signal::Terminate,
+                Some(()) = hung_up() => Signal::Terminate,
                 else => return,
             };
             count += 1;
@@ -327,33 +426,20 @@ fn own_cost() -> String {
     format!("stack-e2e itself: {cpu:.1} s of processor time, {} MiB of memory\n", usage.max_rss() / 1024)
 }
 
-/// What other commands must be told to find the management cluster of this run.
-fn management_words(args: &RunArgs) -> String {
-    match &args.kubeconfig {
-        Some(file) => format!(" --kubeconfig {}", file.display()),
-        None => args.testbed.place_words(),
-    }
+/// Whether whoever started this process has asked it to live on without its terminal.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
-fn show_summary(args: &RunArgs, report: &RunReport, directory: &Path) {
-    let place = if args.output == Path::new(".stack-e2e") {
-        String::new()
-    } else {
-        format!(" --output {}", args.output.display())
-    };
-    let scripted = args.scripted.script.as_ref().map_or(String::new(), |_| {
-        format!(" --provider scripted --ledger {}", args.scripted.ledger.display())
-    });
-    let files: Vec<String> = args.files.iter().map(|file| file.display().to_string()).collect();
-    let rerun = |unit: &UnitReport| match files.as_slice() {
-        [] => format!("stack-e2e run FILE --only {}", unit.info.id),
-        files => format!("stack-e2e run {} --only {}", files.join(" "), unit.info.id),
-    };
+fn show_summary(report: &RunReport, directory: &Path, commands: &Commands) {
+    let rerun = |unit: &UnitReport| commands.again(unit.info.id.as_str());
     let context = SummaryContext {
         run_dir: &directory.display().to_string(),
         rerun: &rerun,
-        resume: &format!("stack-e2e run --resume {}{place}{}", report.run, management_words(args)),
-        sweep: &format!("stack-e2e sweep --run {} --yes{scripted}{}", report.run, management_words(args)),
+        resume: &commands.resume,
+        sweep: &commands.sweep,
         color: screen::colour(),
         width: screen::width(),
     };

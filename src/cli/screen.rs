@@ -42,6 +42,23 @@ pub(super) fn complain(text: &str, hint: &str) {
     note(&format!("error: {text}\n\nhint: {hint}"));
 }
 
+/// A word of a command line, as a shell takes it.
+pub(super) fn word(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=,@%+".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+/// Columns begin where the line begins, and stand apart by two blanks.
+pub(super) fn flush_left(table: &mut comfy_table::Table) {
+    for column in table.column_iter_mut() {
+        column.set_padding((0, 2));
+    }
+}
+
 /// Whether stderr takes colours.
 pub(super) fn colour() -> bool {
     anstream::AutoStream::choice(&std::io::stderr()) != anstream::ColorChoice::Never
@@ -130,6 +147,25 @@ impl Sink for RunScreen {
         );
         for error in wrote.into_iter().filter_map(Result::err) {
             self.trouble.get_or_insert_with(|| format!("a report could not be written: {error}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::word;
+
+    #[test]
+    fn a_word_is_quoted_when_a_shell_would_take_it_apart() {
+        for (text, quoted) in [
+            ("runs/01k:a=b,c", "runs/01k:a=b,c"),
+            ("", "''"),
+            ("two words", "'two words'"),
+            ("it's $HOME", r"'it'\''s $HOME'"),
+            ("~", "'~'"),
+            ("ä", "'ä'"),
+        ] {
+            assert_eq!(word(text), quoted);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `stack-e2e sweep`
 
+use super::commands::command;
 use super::exit::Exit;
 use super::owner::{Life, life};
 use super::testbed::FindTestbedArgs;
@@ -42,6 +43,25 @@ pub(super) struct SweepArgs {
 enum Place {
     Embedded,
     Scripted,
+}
+
+impl SweepArgs {
+    /// The command that deletes what these arguments find.
+    fn command(&self) -> String {
+        let mut words = vec!["sweep".to_owned(), "--yes".to_owned()];
+        words.extend(self.run.iter().flat_map(|run| ["--run".to_owned(), run.to_string()]));
+        match (self.provider, &self.kubeconfig) {
+            (Place::Scripted, _) => {
+                words.extend(["--provider", "scripted", "--ledger"].map(str::to_owned));
+                words.push(self.ledger.display().to_string());
+            }
+            (Place::Embedded, Some(file)) => {
+                words.extend(["--kubeconfig".to_owned(), file.display().to_string()]);
+            }
+            (Place::Embedded, None) => words.extend(self.testbed.place()),
+        }
+        command(&words)
+    }
 }
 
 /// What a run has left, whoever keeps it.
@@ -96,6 +116,8 @@ fn in_testbed(args: &SweepArgs) -> Exit {
         }
         Err(error) => return Exit::testbed(&error),
     };
+    // A run that ends meanwhile must not take the testbed down under the feet of the sweep.
+    let used = users::hold(&settings);
     if let Err(error) = testbed::join(&info) {
         return Exit::testbed(&error);
     }
@@ -103,6 +125,7 @@ fn in_testbed(args: &SweepArgs) -> Exit {
         Ok(runtime) => runtime.block_on(in_cluster(args, &info.kubeconfig)),
         Err(exit) => return exit,
     };
+    drop(used);
     if args.yes && exit == Exit::Passed {
         users::release(&settings);
     }
@@ -177,6 +200,8 @@ struct Outcome {
     taken: usize,
     would_take: usize,
     remaining: usize,
+    /// The named run is at work, so it was not touched.
+    at_work: bool,
 }
 
 impl Outcome {
@@ -193,7 +218,10 @@ impl Outcome {
             screen::data(&format!("  {object}"));
         }
         match claim {
-            Claim::Leave(_) => false,
+            Claim::Leave(_) => {
+                self.at_work |= args.run.as_ref() == Some(&found.run);
+                false
+            }
             Claim::Take(_) => {
                 self.would_take += 1;
                 args.yes
@@ -224,12 +252,16 @@ impl Outcome {
 
     fn end(&self, args: &SweepArgs) -> Exit {
         if self.remaining > 0 {
-            screen::note("not everything could be removed; run `stack-e2e sweep --yes` again");
+            screen::note(&format!("not everything could be removed; `{}` tries again", args.command()));
+            return Exit::NotProvenClean;
+        }
+        if self.at_work {
+            screen::note("nothing was removed: the run is at work; SIGINT makes it tear down");
             return Exit::NotProvenClean;
         }
         match (self.would_take, args.yes) {
             (0, _) => screen::note("nothing to sweep"),
-            (count, false) => screen::note(&format!("{count} to sweep; add `--yes` to delete")),
+            (count, false) => screen::note(&format!("{count} to sweep; `{}` deletes", args.command())),
             (_, true) => screen::note(&format!("{} swept, proven clean", self.taken)),
         }
         Exit::Passed

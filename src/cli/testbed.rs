@@ -36,6 +36,18 @@ struct PlaceArgs {
     cache_dir: Option<PathBuf>,
 }
 
+impl PlaceArgs {
+    fn words(&self) -> Vec<String> {
+        let mut words = flag("--state-dir", self.state_dir.as_deref());
+        words.extend(flag("--cache-dir", self.cache_dir.as_deref()));
+        words
+    }
+}
+
+fn flag(name: &str, value: Option<&Path>) -> Vec<String> {
+    value.map(|value| vec![name.to_owned(), value.display().to_string()]).unwrap_or_default()
+}
+
 #[derive(Debug, Clone, Args)]
 struct BuildArgs {
     /// Use this program for a component instead of building it (also STACK_E2E_TESTBED_<COMPONENT>)
@@ -147,16 +159,22 @@ impl RunTestbedArgs {
         Settings { open_ports: self.open_ports, ..settings(self.place.clone(), Some(self.build.clone())) }
     }
 
-    /// What other commands must be told to find the same testbed; nothing where they find it by themselves.
-    pub(super) fn place_words(&self) -> String {
-        let Some(directory) = self.place.state_dir.clone().map(absolute) else { return String::new() };
-        let directory = directory.display().to_string();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@".contains(c);
-        if directory.chars().all(plain) {
-            format!(" --state-dir {directory}")
-        } else {
-            format!(" --state-dir '{}'", directory.replace('\'', r"'\''"))
+    /// Where the testbed is, as words of a command line.
+    pub(super) fn place(&self) -> Vec<String> {
+        self.place.words()
+    }
+
+    /// How it is built, as words of a command line.
+    pub(super) fn build(&self) -> Vec<String> {
+        let BuildArgs { binaries, kubebuilder_assets, go } = &self.build;
+        let mut words = Vec::new();
+        for (component, path) in binaries {
+            words.extend(["--binary".to_owned(), format!("{component}={}", path.display())]);
         }
+        words.extend(flag("--kubebuilder-assets", kubebuilder_assets.as_deref()));
+        words.extend(flag("--go", go.as_deref()));
+        words.extend(self.open_ports.then(|| "--open-ports".to_owned()));
+        words
     }
 }
 
@@ -171,6 +189,11 @@ impl FindTestbedArgs {
     /// Settings from these arguments and the environment.
     pub(super) fn settings(&self) -> Settings {
         settings(self.place.clone(), None)
+    }
+
+    /// Where the testbed is, as words of a command line.
+    pub(super) fn place(&self) -> Vec<String> {
+        self.place.words()
     }
 }
 

@@ -24,13 +24,8 @@ fn lock_file(state_dir: &Path) -> PathBuf {
 impl TestbedUse {
     /// Brings the testbed up when it is not, and holds it.
     pub(super) fn begin(settings: Settings) -> Result<(Self, TestbedInfo), TestbedError> {
-        let path = lock_file(&settings.state_dir);
         // Without the lock the testbed works all the same; only nobody will take it down by itself.
-        let lock = path
-            .parent()
-            .and_then(|parent| std::fs::create_dir_all(parent).ok())
-            .and_then(|()| File::options().create(true).append(true).open(&path).ok())
-            .filter(|file| file.lock_shared().is_ok());
+        let lock = hold(&settings);
         let info = testbed::up(&settings)?;
         if !info.already_running {
             let _ = std::fs::write(info.state_dir.join(MARK), "");
@@ -52,6 +47,15 @@ impl TestbedUse {
         release(&self.settings);
         !self.settings.state_dir.exists()
     }
+}
+
+/// Keeps others from taking the testbed down, until it is dropped.
+pub(super) fn hold(settings: &Settings) -> Option<File> {
+    let path = lock_file(&settings.state_dir);
+    std::fs::create_dir_all(path.parent()?).ok()?;
+    let file = File::options().create(true).append(true).open(&path).ok()?;
+    file.lock_shared().ok()?;
+    Some(file)
 }
 
 /// Takes a testbed down that a run has brought up, unless somebody uses it.

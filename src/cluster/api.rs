@@ -3,7 +3,7 @@
 
 use super::kind::Kind;
 use crate::event::{Failure, FailureClass};
-use crate::types::{Namespace, ObjectRef};
+use crate::types::ObjectRef;
 use kube::api::{
     DeleteParams, DynamicObject, ListParams, ObjectList, Patch, PatchParams, PostParams, Preconditions,
 };
@@ -190,12 +190,12 @@ impl Api {
     pub async fn merge(
         &self,
         kind: &Kind,
-        namespace: &Namespace,
+        namespace: Option<&str>,
         name: &str,
         patch: &Value,
     ) -> Result<DynamicObject, ApiError> {
-        let api = self.api(kind, Some(namespace.as_str()));
-        let reference = reference(kind, Some(namespace.as_str()), name);
+        let api = self.api(kind, namespace);
+        let reference = reference(kind, namespace, name);
         let params = PatchParams::default();
         let patch = Patch::Merge(patch);
         call("patch", &reference, || api.patch(name, &params, &patch)).await

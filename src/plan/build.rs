@@ -7,7 +7,8 @@ use crate::matrix::{Combination, Matrix};
 use crate::scenario::{Change, Problem, Problems, Scenario, Span};
 use crate::stack::{Stack, variables};
 use crate::types::{
-    CaseId, CheckName, ClusterName, KubernetesMinor, Namespace, Owner, ProviderKind, Release, RunId, Target,
+    CaseId, CheckName, ClusterName, CombinationId, KubernetesMinor, Namespace, Owner, ProviderKind, Release,
+    RunId, Target,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -93,6 +94,9 @@ pub fn build(
     }
     let provider = one_provider(scenarios, &mut found);
     if !found.errors.is_empty() {
+        found
+            .errors
+            .sort_by_key(|problem| (problem.file().to_owned(), problem.span().line, problem.span().column));
         return Err(Problems(found.errors));
     }
     let scenario_of = |combination: &Combination| scenarios.iter().find(|s| s.name == combination.scenario);
@@ -199,8 +203,7 @@ fn planned(
     let next_release = release_of(minor.next());
     let steps = steps(scenario, combination, options, start, &mut release_of);
     let id = combination.id.clone();
-    let cluster = ClusterName::new(format!("e2e-{id}-{}", options.run.short()));
-    let Ok(cluster) = cluster else {
+    let Some(cluster) = cluster_name(&id, &options.run) else {
         found.error(scenario.problem(Span::default(), format!("no cluster can be named after `{id}`")));
         return None;
     };
@@ -222,6 +225,11 @@ fn planned(
     })
 }
 
+/// The name of a unit's Cluster in a run.
+pub(super) fn cluster_name(id: &CombinationId, run: &RunId) -> Option<ClusterName> {
+    ClusterName::new(format!("e2e-{id}-{}", run.short())).ok()
+}
+
 /// The double has every minor.
 fn scripted_release(scenario: &Scenario, minor: KubernetesMinor) -> Option<Release> {
     Some(Release {
@@ -232,7 +240,7 @@ fn scripted_release(scenario: &Scenario, minor: KubernetesMinor) -> Option<Relea
 }
 
 fn minors_of(stack: &Stack) -> String {
-    let minors: Vec<String> = stack.releases.iter().map(|r| r.kubernetes.minor().to_string()).collect();
+    let minors: Vec<String> = stack.minors.iter().map(ToString::to_string).collect();
     minors.join(", ")
 }
 

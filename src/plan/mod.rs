@@ -102,6 +102,53 @@ pub enum StepAction {
     Skip(String),
 }
 
+/// What makes a new run of an old plan.
+#[derive(Debug, Clone)]
+pub struct Again {
+    /// The new run.
+    pub run: RunId,
+    /// The namespace of its objects.
+    pub namespace: Namespace,
+    /// The moment of planning.
+    pub now: Timestamp,
+    /// How long the objects of the run are sacred to `sweep`.
+    pub keep: Duration,
+    /// The process that carries the run out.
+    pub owner: Owner,
+    /// How many units may be alive at once; `None` = as before.
+    pub concurrency: Option<usize>,
+    /// Whether clusters of failed units are kept.
+    pub keep_on_failure: bool,
+}
+
+impl Plan {
+    /// The plan of a new run that does some of the combinations of this one again, exactly as they were planned.
+    /// `None` when a cluster cannot be named after the new run.
+    #[must_use]
+    pub fn again(&self, wanted: impl Fn(&PlannedRun) -> bool, again: Again) -> Option<Self> {
+        let named = |planned: &PlannedRun| {
+            let cluster = build::cluster_name(&planned.id, &again.run)?;
+            Some(PlannedRun { cluster, ..planned.clone() })
+        };
+        let runs: Option<Vec<PlannedRun>> =
+            self.runs.iter().filter(|planned| wanted(planned)).map(named).collect();
+        Some(Self {
+            run: again.run.clone(),
+            made: again.now,
+            expires: again.now + again.keep,
+            owner: again.owner,
+            provider: self.provider,
+            namespace: again.namespace,
+            shared: self.shared.clone(),
+            runs: runs?,
+            left_out: Vec::new(),
+            concurrency: again.concurrency.unwrap_or(self.concurrency).max(1),
+            shard: self.shard,
+            keep_on_failure: again.keep_on_failure,
+        })
+    }
+}
+
 impl PlannedRun {
     /// The wanted state right after provisioning.
     #[must_use]

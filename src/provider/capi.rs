@@ -12,9 +12,12 @@ use futures::StreamExt;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 use kube::runtime::{WatchStreamExt, watcher};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// A namespace without Clusters goes within seconds.
+const GOING: Duration = Duration::from_secs(120);
 
 /// A namespace that every Kubernetes cluster has: a list of namespaces without it is not to be believed.
 const NAMESPACE_SENTINEL: &str = "kube-system";
@@ -56,13 +59,19 @@ impl Capi {
     /// # Errors
     /// An object is refused, the namespace is somebody else's, or the API server does not answer.
     pub async fn prepare(&self) -> Result<(), Failure> {
-        let made = match self.api.create(&manifest::namespace(&self.plan)).await {
-            Err(error) if error.is_conflict() => self.adopt_namespace().await?,
-            other => other.map_err(|error| error.failure())?,
-        };
-        if made.is_deleting() {
-            let summary = format!("namespace `{}` is still being deleted", self.plan.namespace);
-            return Err(Failure::new(FailureClass::Infrastructure, summary).about(Some(made.reference())));
+        let wanted = manifest::namespace(&self.plan);
+        match self.api.create(&wanted).await {
+            Err(error) if error.is_conflict() => {
+                if self.adopt_namespace(&wanted).await?.is_deleting() {
+                    // A killed run or sweep was about to end: it has to go before it can come again.
+                    let (kind, name) = (Kind::namespace(), self.plan.namespace.as_str());
+                    await_absence(&self.api, &kind, None, name, GOING).await.map_err(|why| {
+                        Failure::new(FailureClass::Infrastructure, format!("it is being deleted, but {why}"))
+                    })?;
+                    self.api.create(&wanted).await.map_err(|error| error.failure())?;
+                }
+            }
+            other => other.map(|_| ()).map_err(|error| error.failure())?,
         }
         self.api.apply(&manifest::sentinel(&self.plan), false).await.map_err(|e| e.failure())?;
         // The ClusterClass last: its webhook looks for the templates that it refers to.
@@ -76,16 +85,22 @@ impl Capi {
         Ok(())
     }
 
-    /// A namespace of that name exists: ours, when a reply was lost or the run is resumed.
-    async fn adopt_namespace(&self) -> Result<DynamicObject, Failure> {
+    /// A namespace of that name exists: ours, when a reply was lost or the run is resumed. From now on it says who
+    /// carries the run out, or a sweep would take it for that of a dead process.
+    async fn adopt_namespace(&self, wanted: &Value) -> Result<DynamicObject, Failure> {
         let name = self.plan.namespace.as_str();
         let found = self.api.get(&Kind::namespace(), None, name).await.map_err(|e| e.failure())?;
-        found
+        let found = found
             .filter(|n| n.labels().get(label::RUN).map(String::as_str) == Some(self.plan.run.as_str()))
             .ok_or_else(|| {
                 let summary = format!("namespace `{name}` exists and does not belong to this run");
                 Failure::new(FailureClass::Infrastructure, summary)
-            })
+            })?;
+        let patch = json!({"metadata": {
+            "uid": found.metadata.uid,
+            "annotations": wanted.pointer("/metadata/annotations"),
+        }});
+        self.api.merge(&Kind::namespace(), None, name, &patch).await.map_err(|error| error.failure())
     }
 
     /// Creates or changes the cluster: applies its manifest for `target`.
@@ -325,11 +340,15 @@ pub async fn find_left(api: &Api) -> Result<Vec<LeftRun>, Failure> {
         let mut objects: Vec<_> = clusters.objects.iter().map(|c| leftover(c, &Kind::cluster())).collect();
         objects.sort();
         objects.push(leftover(namespace, &Kind::namespace()));
-        let owner = namespace.annotations().get(label::OWNER).and_then(|owner| owner.parse().ok());
+        let owner = owner_of(namespace);
         found.push(LeftRun { run: run.clone(), namespace: name, owner, objects });
     }
     found.sort_by(|a, b| a.run.cmp(&b.run));
     Ok(found)
+}
+
+fn owner_of(namespace: &DynamicObject) -> Option<Owner> {
+    namespace.annotations().get(label::OWNER).and_then(|owner| owner.parse().ok())
 }
 
 /// Removes what one run left: its Clusters first, and only when they are gone the namespace, because the objects
@@ -352,6 +371,14 @@ pub async fn sweep(api: &Api, left: &LeftRun, limit: Duration) -> Cleanliness {
     }
     if !remaining.is_empty() {
         return Cleanliness::Left { objects: remaining };
+    }
+    // A process may have resumed the run meanwhile; then the namespace is not that of a dead one any more.
+    match api.get(&Kind::namespace(), None, left.namespace.as_str()).await {
+        Err(error) => return Cleanliness::Unknown { why: error.to_string() },
+        Ok(Some(found)) if owner_of(&found) != left.owner => {
+            return Cleanliness::Unknown { why: "another process has taken the run over".into() };
+        }
+        Ok(Some(_) | None) => {}
     }
     let rest = deadline.saturating_duration_since(tokio::time::Instant::now());
     remove_namespace(api, &left.run, &left.namespace, rest.max(Duration::from_secs(30))).await

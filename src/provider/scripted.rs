@@ -389,7 +389,12 @@ fn cleanliness(listed: std::io::Result<Vec<ObjectRef>>) -> Cleanliness {
 pub fn find_left(ledger: &Ledger) -> std::io::Result<BTreeMap<RunId, (Owner, Vec<ObjectRef>)>> {
     let mut found: BTreeMap<RunId, (Owner, Vec<ObjectRef>)> = BTreeMap::new();
     for entry in ledger.all()? {
-        found.entry(entry.run).or_insert_with(|| (entry.owner, Vec::new())).1.push(entry.object);
+        let (owner, objects) = found.entry(entry.run).or_insert_with(|| (entry.owner.clone(), Vec::new()));
+        // Who resumes a run writes itself on the namespace first.
+        if entry.object.kind == "Namespace" {
+            *owner = entry.owner;
+        }
+        objects.push(entry.object);
     }
     Ok(found)
 }

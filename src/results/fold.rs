@@ -99,7 +99,10 @@ impl Folder {
             }
             EventKind::Collected { files, trouble } => {
                 let unit = unit.ok_or(FoldError::NoUnit("collected"))?;
-                unit.evidence.extend(files.iter().cloned());
+                // A resumed run writes over what its earlier life has gathered.
+                let new = files.iter().filter(|file| !unit.evidence.contains(file));
+                let new: Vec<String> = new.cloned().collect();
+                unit.evidence.extend(new);
                 unit.trouble.extend(trouble.iter().cloned());
             }
             EventKind::Kept { commands } => {

@@ -1,6 +1,7 @@
 //! The rules of judgement. One sentence stands above them: an unknown is never a pass.
 //!
-//! - A case is judged by its last try that looked at anything; a pass after a failure is flaky.
+//! - A case is judged by its last try that looked at anything; a pass after a failure is flaky, but not after a try
+//!   that was cut short from outside.
 //! - A known failure (`expect`) counts as skipped, but only if the product is at fault: nobody can expect a leak
 //!   or a defect of the harness away.
 //! - A unit is as bad as its worst case, and errored as long as nothing proves that it left nothing behind.
@@ -8,7 +9,7 @@
 //!   last word is missing is errored.
 
 use super::{AttemptReport, RunReport, UnitReport};
-use crate::event::{Blame, CancelReason, Cleanliness, Failure, Outcome};
+use crate::event::{Blame, CancelReason, Cleanliness, Failure, FailureClass, Outcome};
 use serde::Serialize;
 
 /// The verdict of a case, a unit or a run. The order is the severity: the verdict of a whole is the maximum of
@@ -65,11 +66,11 @@ pub(super) fn of_attempts(attempts: &[AttemptReport]) -> Verdict {
     let mut looked = attempts.iter().rev().filter(|a| !matches!(a.outcome, Outcome::Skipped { .. }));
     match looked.next().map(|last| &last.outcome) {
         Some(Outcome::Passed { .. }) => {
-            if looked.any(|earlier| matches!(earlier.outcome, Outcome::Failed { .. })) {
-                Verdict::Flaky
-            } else {
-                Verdict::Passed
-            }
+            let failed = |earlier: &AttemptReport| match &earlier.outcome {
+                Outcome::Failed { failure, .. } => failure.class != FailureClass::Cancelled,
+                Outcome::Passed { .. } | Outcome::Skipped { .. } => false,
+            };
+            if looked.any(failed) { Verdict::Flaky } else { Verdict::Passed }
         }
         Some(Outcome::Failed { failure, expected }) => match (Verdict::of_failure(failure), expected) {
             (Verdict::Failed, Some(_)) => Verdict::Skipped,

@@ -6,7 +6,7 @@ use super::world::World;
 use crate::event::{Act, CancelReason, Cleanliness, Event, EventKind, Failure, FailureClass, Outcome};
 use crate::plan::Plan;
 
-use crate::results::{FoldError, Folder, Journal, JournalError, RunReport};
+use crate::results::{FoldError, Folder, Journal, JournalError, RunReport, redacted};
 use crate::types::{CaseId, ObjectRef, Redactor, show_duration};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ pub enum Signal {
 pub struct Options {
     /// The run's directory: the journal is there, evidence goes below it.
     pub directory: PathBuf,
-    /// The journal to continue, with its events; `None` for a new run.
+    /// The journal to continue, with its events; `None` for a new run. Without events the run begins.
     pub resumed: Option<(Journal, Vec<Event>)>,
     /// How long the run may take as a whole; when it is over, everything is torn down.
     pub deadline: Option<Duration>,
@@ -46,6 +46,8 @@ pub struct Options {
     pub redactor: Redactor,
     /// The version of the harness, for the report.
     pub harness: String,
+    /// The command that removes what the run left, as people would type it.
+    pub sweep: String,
 }
 
 /// Why a run could not be carried out to its end.
@@ -106,6 +108,7 @@ struct Dispatcher {
     world: Arc<World>,
     clock: Clock,
     directory: PathBuf,
+    sweep: Arc<str>,
     redactor: Redactor,
     journal: Journal,
     /// The first error of the journal; after it nothing is created.
@@ -155,6 +158,7 @@ pub async fn run(
         world,
         clock,
         directory: options.directory,
+        sweep: options.sweep.into(),
         redactor: options.redactor,
         journal,
         journal_error: None,
@@ -263,6 +267,12 @@ impl Dispatcher {
         }
         let done = |index: &usize| self.earlier.get(index).is_some_and(|unit| unit.done);
         self.waiting = (0..self.plan.runs.len()).filter(|index| !done(index)).collect();
+        if self.waiting.is_empty() && !before.is_empty() {
+            // Killed between its last unit and its last word: what is shared may be gone already.
+            self.stage = Stage::Running;
+            self.go_on();
+            return Ok(());
+        }
         let object = ObjectRef {
             kind: "Namespace".into(),
             namespace: String::new(),
@@ -356,6 +366,15 @@ impl Dispatcher {
             let unit = self.unit(index);
             self.start(index, unit.live());
         }
+        // The run is to end, but what an earlier life left of the others goes all the same, while there is time.
+        let may_clear = !may_start && self.reason() < Some(CancelReason::Terminate);
+        while may_clear && self.alive < self.plan.concurrency.max(1) {
+            let dirty = |index: &usize| self.earlier.get(index).is_some_and(|unit| unit.dirty);
+            let Some(place) = self.waiting.iter().position(dirty) else { break };
+            let Some(index) = self.waiting.remove(place) else { break };
+            let unit = self.unit(index);
+            self.start(index, unit.clear());
+        }
         if self.alive == 0 && (self.waiting.is_empty() || !may_start) {
             self.finish();
         }
@@ -371,6 +390,7 @@ impl Dispatcher {
             inputs: self.inputs.clone(),
             cancel: self.cancel.subscribe(),
             run_directory: self.directory.clone(),
+            sweep: self.sweep.clone(),
             attempts: earlier.attempts,
             dirty: earlier.dirty,
         }
@@ -491,6 +511,8 @@ impl Dispatcher {
 
     /// Journal first, then everybody else. `false` when it is not on disk; then nothing new may be created.
     fn record(&mut self, event: Event, durable: bool, sink: &mut dyn Sink) -> bool {
+        // Here, so that no reader of events can forget it.
+        let event = redacted(&event, &self.redactor);
         let written = if durable {
             self.journal.append_durable(&event, &self.redactor)
         } else {

@@ -32,6 +32,8 @@ pub(super) struct Unit {
     pub(super) inputs: mpsc::UnboundedSender<Input>,
     pub(super) cancel: watch::Receiver<Option<CancelReason>>,
     pub(super) run_directory: PathBuf,
+    /// The command that removes what the run left.
+    pub(super) sweep: Arc<str>,
     /// How often each case has ended before, in an earlier life of the run.
     pub(super) attempts: BTreeMap<CaseId, u32>,
     /// Whether an earlier life may have left a cluster of this unit.
@@ -44,7 +46,7 @@ const HANDOVER: Duration = Duration::from_millis(800);
 /// What the journal says about a unit of a killed run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Earlier {
-    /// It ended, and was proven clean: nothing is to be done.
+    /// It came to its own end, and was proven clean: nothing is to be done.
     pub done: bool,
     /// Something of it may exist.
     pub dirty: bool,
@@ -57,15 +59,43 @@ pub struct Earlier {
 #[deny(clippy::wildcard_enum_match_arm)]
 pub fn resumable(events: &[Event]) -> BTreeMap<CombinationId, Earlier> {
     let mut units: BTreeMap<CombinationId, Earlier> = BTreeMap::new();
+    let mut planned: BTreeMap<&CombinationId, &[CaseId]> = BTreeMap::new();
+    // What ended a case last; a case that was cut short is none that ended.
+    let mut ended: BTreeMap<(&CombinationId, &CaseId), bool> = BTreeMap::new();
+    let mut cancelled = false;
     for event in events {
+        match &event.kind {
+            EventKind::RunStarted { units, .. } => {
+                planned = units.iter().map(|unit| (&unit.id, unit.cases.as_slice())).collect();
+            }
+            EventKind::RunResumed { .. } => cancelled = false,
+            EventKind::Cancelled { .. } => cancelled = true,
+            EventKind::Prepared { .. }
+            | EventKind::UnitStarted
+            | EventKind::PhaseStarted { .. }
+            | EventKind::Intent { .. }
+            | EventKind::Waiting { .. }
+            | EventKind::CaseFinished { .. }
+            | EventKind::Collected { .. }
+            | EventKind::Kept { .. }
+            | EventKind::UnitFinished { .. }
+            | EventKind::RunFinished { .. } => {}
+        }
         let Some(id) = &event.unit else { continue };
         let unit = units.entry(id.clone()).or_default();
         match &event.kind {
             EventKind::UnitStarted => unit.done = false,
             EventKind::Intent { act: Act::Create, .. } => unit.dirty = true,
-            EventKind::CaseFinished { case, .. } => *unit.attempts.entry(case.clone()).or_default() += 1,
+            EventKind::CaseFinished { case, outcome, .. } => {
+                *unit.attempts.entry(case.clone()).or_default() += 1;
+                let cut_short = |failure: &Failure| failure.class == FailureClass::Cancelled;
+                let whole = !matches!(outcome, Outcome::Failed { failure, .. } if cut_short(failure));
+                ended.insert((id, case), whole);
+            }
             EventKind::UnitFinished { clean } => {
-                unit.done = *clean == Cleanliness::Clean;
+                let whole = |case: &CaseId| ended.get(&(id, case)).copied().unwrap_or(false);
+                let cut_short = cancelled && !planned.get(id).is_some_and(|cases| cases.iter().all(whole));
+                unit.done = *clean == Cleanliness::Clean && !cut_short;
                 unit.dirty = *clean != Cleanliness::Clean;
             }
             EventKind::RunStarted { .. }
@@ -166,6 +196,14 @@ impl Unit {
         let created = self.provision(&mut memory, &mut cause).await;
         self.steps(&memory, &mut cause).await;
         self.epilogue(&memory, cause, created).await;
+    }
+
+    /// Only tears down what an earlier life left, because the run is about to end.
+    pub(super) async fn clear(mut self) {
+        self.tell(EventKind::UnitStarted);
+        if self.reclaim().await {
+            self.tell(EventKind::UnitFinished { clean: Cleanliness::Clean });
+        }
     }
 
     /// Only the end of a life, for a unit whose task has died.
@@ -293,7 +331,9 @@ impl Unit {
         if let Some(failure) = cause.as_ref().filter(|_| own_fault && self.cancelled().is_none()) {
             self.collect(memory, failure).await;
             if self.plan.keep_on_failure && created {
-                self.tell(EventKind::Kept { commands: self.world.commands(&self.plan, run) });
+                let mut commands = self.world.commands(&self.plan, run);
+                commands.push(self.sweep.to_string());
+                self.tell(EventKind::Kept { commands });
                 for name in ["tear-down", "prove-clean"] {
                     let reason = "kept on request (--keep-on-failure)".into();
                     self.ended(&case(name), self.clock.now(), Outcome::Skipped { reason });
@@ -312,6 +352,7 @@ impl Unit {
         }
         let started = self.clock.now();
         let TornDown { ended, proof_began, clean } = self.tear_down().await;
+        let handed_over = ended.as_ref().is_err_and(|failure| failure.class == FailureClass::Cancelled);
         match ended {
             Ok(()) => self.ended(&case("tear-down"), started, Outcome::Passed { note: String::new() }),
             Err(failure) => self.ended(&case("tear-down"), started, failed(failure)),
@@ -331,7 +372,7 @@ impl Unit {
                 failed(failure.about(objects.first().cloned()))
             }
             Cleanliness::Unknown { why } => failed(Failure::new(
-                FailureClass::Leftover,
+                if handed_over { FailureClass::Cancelled } else { FailureClass::Leftover },
                 format!("not known whether anything is left: {why}"),
             )),
             Cleanliness::Kept => Outcome::Skipped { reason: "kept on request".into() },

@@ -33,8 +33,6 @@ pub struct CapiWorld {
     pub runs_pods: bool,
     /// How people reach the management cluster: what stands before `kubectl`.
     pub kubectl: String,
-    /// The command that removes everything of the run.
-    pub sweep: String,
     /// Everything that is written passes through it.
     pub redactor: Redactor,
 }
@@ -281,10 +279,9 @@ impl World {
                          | base64 -d > {cluster}.kubeconfig"
                     ),
                     format!("{kubectl} --kubeconfig {cluster}.kubeconfig get nodes"),
-                    world.sweep.clone(),
                 ]
             }
-            Self::Scripted(_) => vec![format!("stack-e2e sweep --run {} --yes", plan.run)],
+            Self::Scripted(_) => Vec::new(),
         }
     }
 }

@@ -58,6 +58,8 @@ pub struct Stack {
     pub name: StackName,
     /// Its folder.
     pub directory: PathBuf,
+    /// All minors that it has, rendered or not, oldest first.
+    pub minors: Vec<KubernetesMinor>,
     /// One release for each minor that was asked for, oldest first.
     pub releases: Vec<StackRelease>,
 }

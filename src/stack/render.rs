@@ -40,6 +40,7 @@ pub async fn render(
         provider: source.provider,
         name: source.name.clone(),
         directory: source.directory.clone(),
+        minors: source.minors().collect(),
         releases,
     })
 }

@@ -7,7 +7,7 @@ use std::fmt;
 /// A process, told apart from every other one that ever had its id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
-    /// The boot of the machine (`/proc/sys/kernel/random/boot_id`).
+    /// The boot of the machine and its set of process ids (`/proc/sys/kernel/random/boot_id`, `/proc/self/ns/pid`).
     pub boot: String,
     /// The process id.
     pub pid: u32,

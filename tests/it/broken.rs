@@ -176,7 +176,7 @@ impl Bench {
     }
 
     async fn patch(&self, kind: &Kind, name: &str, patch: &Value) {
-        self.api.merge(kind, self.namespace(), name, patch).await.unwrap();
+        self.api.merge(kind, Some(self.namespace().as_str()), name, patch).await.unwrap();
     }
 
     /// The Node of the first worker or control plane Machine, and the Machine.
@@ -336,17 +336,17 @@ async fn strange_nodes(bench: &Bench) {
     bench.must_fail("worker-nodes", checked, "Node", &["Node/ghost: is a worker without a Machine"]);
     remove(api, &node_kind(), None, "ghost").await;
 
-    api.merge(&node_kind(), bench.namespace(), &worker, &ready("False")).await.unwrap();
+    api.merge(&node_kind(), Some(bench.namespace().as_str()), &worker, &ready("False")).await.unwrap();
     let checked = bench.look(0, "worker-nodes").await;
     bench.must_fail("worker-nodes", checked, "Node", &[worker.as_str(), "is not Ready"]);
-    api.merge(&node_kind(), bench.namespace(), &worker, &ready("True")).await.unwrap();
+    api.merge(&node_kind(), Some(bench.namespace().as_str()), &worker, &ready("True")).await.unwrap();
 
     let version = |version: &str| json!({"status": {"nodeInfo": {"kubeletVersion": version}}});
-    api.merge(&node_kind(), bench.namespace(), &worker, &version("v1.33.10")).await.unwrap();
+    api.merge(&node_kind(), Some(bench.namespace().as_str()), &worker, &version("v1.33.10")).await.unwrap();
     let checked = bench.look(0, "node-versions").await;
     let words = format!("not every Node runs v1.34.7: {worker} runs v1.33.10");
     bench.must_fail("node-versions", checked, "Node", &[words.as_str()]);
-    api.merge(&node_kind(), bench.namespace(), &worker, &version("v1.34.7")).await.unwrap();
+    api.merge(&node_kind(), Some(bench.namespace().as_str()), &worker, &version("v1.34.7")).await.unwrap();
 
     remove(api, &node_kind(), None, &worker).await;
     let checked = bench.look(0, "worker-nodes").await;
@@ -484,7 +484,11 @@ async fn living_cluster(bench: &Bench) {
     bench.must_fail("quiescence", checked, "Machine", &words);
 
     let workload = bench.workload(1).await;
-    workload.api().merge(&node_kind(), bench.namespace(), &node, &ready("False")).await.unwrap();
+    workload
+        .api()
+        .merge(&node_kind(), Some(bench.namespace().as_str()), &node, &ready("False"))
+        .await
+        .unwrap();
     let unhealthy = |view: &stack_e2e::cluster::ClusterView| {
         let sick = view.machines(false).any(|machine| !machine.is_true("Ready"));
         if sick { Progress::Ready(()) } else { Progress::NotYet(Why::new("nobody has noticed")) }
@@ -493,13 +497,17 @@ async fn living_cluster(bench: &Bench) {
     wait(&mut views, Duration::from_secs(30), |_| {}, unhealthy).await.unwrap();
     let checked = bench.look(1, "worker-nodes").await;
     bench.must_fail("worker-nodes", checked, "Machine", &[machine.as_str(), "Ready is False", "Node"]);
-    workload.api().merge(&node_kind(), bench.namespace(), &node, &ready("True")).await.unwrap();
+    workload
+        .api()
+        .merge(&node_kind(), Some(bench.namespace().as_str()), &node, &ready("True"))
+        .await
+        .unwrap();
     bench.settled(1, 60).await.unwrap_or_else(|failure| panic!("{failure:?}"));
 
     // A Node that somebody deletes comes back: the Machine misses it.
     let lost = Instant::now();
     remove(workload.api(), &node_kind(), None, &node).await;
-    while workload.api().get(&node_kind(), None, &node).await.unwrap().is_none() {
+    while !workload.nodes().await.unwrap().iter().any(|found| found.name == node) {
         assert!(lost.elapsed() < Duration::from_secs(60), "the Node does not come back");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }

@@ -3,12 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests")]
 
 mod broken;
+mod cli;
 mod expression;
 mod hostile;
+mod kill;
+mod kill_testbed;
 mod load;
 mod main_job;
 mod matrix;
 mod outage;
+mod refused;
 mod run;
 mod scenario;
 mod schema;

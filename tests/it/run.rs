@@ -1,11 +1,12 @@
 //! Runs on scripted clusters, under paused time: what goes wrong at each step, signals, crashes and resumption.
 
 use crate::support::{CHECKS, options, plan, scripted};
-use stack_e2e::event::{CancelReason, Cleanliness, EventKind, FailureClass};
+use stack_e2e::event::{CancelReason, Cleanliness, Event, EventKind, FailureClass};
 use stack_e2e::plan::Plan;
 use stack_e2e::provider::scripted::{Fault, FaultKind, Ledger, Script};
-use stack_e2e::results::{ExitStatus, Journal, RunReport, Verdict};
+use stack_e2e::results::{ExitStatus, Journal, JournalError, RunReport, Torn, Verdict};
 use stack_e2e::run::Signal;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +38,17 @@ async fn ran(plan: &Plan, script: &Script, signals: &[(Duration, Signal)]) -> Ra
     let elapsed = start.elapsed();
     let ended = ended.expect("the run ends with a report");
     Ran { report: ended.report, ledger, events: heard.events.into_iter().map(|e| e.kind).collect(), elapsed }
+}
+
+/// Other tests of this binary start processes, which hold copies of its open files, and so of the lock, for the moment
+/// between fork and exec.
+fn reopen(directory: &Path) -> (Journal, Vec<Event>, Option<Torn>) {
+    loop {
+        match Journal::reopen(directory) {
+            Err(JournalError::Locked { .. }) => std::thread::yield_now(),
+            other => return other.unwrap(),
+        }
+    }
 }
 
 fn left(ran: &Ran) -> usize {
@@ -260,7 +272,7 @@ async fn a_killed_run_is_resumed_to_its_end() {
         let killed =
             tokio::time::timeout(Duration::from_secs(seconds) + Duration::from_millis(150), life).await;
         assert!(killed.is_err(), "the run must still be going on after {seconds} s");
-        let (journal, events, _) = Journal::reopen(&directory).unwrap();
+        let (journal, events, _) = reopen(&directory);
         let mut options = options(&directory);
         options.resumed = Some((journal, events));
         let (ended, _) = scripted(&plan, &script, &ledger, options, &[]).await;
@@ -273,6 +285,50 @@ async fn a_killed_run_is_resumed_to_its_end() {
             assert_eq!(bad, None, "killed after {seconds} s");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resumption_that_is_stopped_tears_down_what_the_earlier_life_left_and_can_be_resumed() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path().join("run");
+    let ledger = Arc::new(Ledger::default());
+    // Only one at a time, so that most of what is left belongs to units that have not begun when the stop comes.
+    let (mut plan, script) = (plan(4, 4), script(&[]));
+    let life = scripted(&plan, &script, &ledger, options(&directory), &[]);
+    assert!(tokio::time::timeout(Duration::from_secs(30), life).await.is_err());
+    plan.concurrency = 1;
+    let resumed = || {
+        let (journal, events, _) = reopen(&directory);
+        let mut options = options(&directory);
+        options.resumed = Some((journal, events));
+        options
+    };
+    let stop = [(Duration::from_millis(300), Signal::Interrupt)];
+    let (ended, _) = scripted(&plan, &script, &ledger, resumed(), &stop).await;
+    let report = ended.unwrap().report;
+    assert_eq!(report.exit_status(), ExitStatus::Interrupted);
+    assert_eq!(report.clean, Cleanliness::Clean);
+    assert_eq!(ledger.objects().unwrap(), []);
+    let (ended, _) = scripted(&plan, &script, &ledger, resumed(), &[]).await;
+    let report = ended.unwrap().report;
+    assert_eq!(report.exit_status(), ExitStatus::Passed, "what was cut short is done after all");
+    let bad = |verdict| report.units.iter().flat_map(|unit| &unit.cases).any(|case| case.verdict == verdict);
+    assert!(!bad(Verdict::Flaky), "to be cut short is not to fail");
+    assert_eq!(ledger.objects().unwrap(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_killed_before_its_first_event_begins_when_it_is_resumed() {
+    let directory = tempfile::tempdir().unwrap();
+    let directory = directory.path().join("run");
+    drop(Journal::create(&directory).unwrap());
+    let (journal, events, _) = reopen(&directory);
+    assert_eq!(events, []);
+    let ledger = Arc::new(Ledger::default());
+    let mut options = options(&directory);
+    options.resumed = Some((journal, events));
+    let (ended, _) = scripted(&plan(1, 1), &script(&[]), &ledger, options, &[]).await;
+    assert_eq!(ended.unwrap().report.exit_status(), ExitStatus::Passed);
 }
 
 #[tokio::test(start_paused = true)]

@@ -136,9 +136,7 @@ impl Screen<'_> {
             (Some(reason), _) => {
                 self.text.push('\n');
                 self.head("STOPPED", bad_style(), &format!("early: {}", reason.as_str()));
-                if report.clean != Cleanliness::Clean {
-                    self.command("finish:", self.context.resume);
-                }
+                self.command("finish:", self.context.resume);
             }
             (None, false) => {
                 self.text.push('\n');
@@ -258,7 +256,8 @@ impl Screen<'_> {
         for unit in kept {
             self.text.push('\n');
             self.head("KEPT", notice(), &format!("{}  {}", unit.info.id, title(unit)));
-            for command in &unit.commands {
+            // What removes it stands once, below.
+            for command in unit.commands.iter().filter(|command| *command != self.context.sweep) {
                 self.command("", command);
             }
         }

@@ -1,5 +1,7 @@
 //! What several tests share: small plans, and a run of them on scripted clusters.
 
+pub mod process;
+
 use jiff::Timestamp;
 use stack_e2e::event::Event;
 use stack_e2e::plan::{Plan, PlannedRun, Step, StepAction};
@@ -104,6 +106,7 @@ pub fn options(directory: &Path) -> Options {
         teardown_budget: Duration::from_secs(600),
         redactor: Default::default(),
         harness: "test".into(),
+        sweep: "stack-e2e sweep --run RUN --yes".into(),
     }
 }
 

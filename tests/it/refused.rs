@@ -1,0 +1,39 @@
+//! What a plan refuses before anything is created: variables and minors that the stack does not know. Needs Helm;
+//! `STACK_E2E_HELM` names one, otherwise the test is skipped and says so.
+
+use crate::support::process::Home;
+
+const BAD: &str = r#"apiVersion: e2e.clusterstack.x-k8s.io/v1alpha1
+kind: Scenario
+metadata:
+  name: bad
+spec:
+  stack:
+    provider: embedded
+    name: scs
+    source: {directory: STACK}
+  switches:
+    kubernetes: ["1.34", "1.39"]
+    lb:
+      - name: "typo"
+        variables: {workload_loadbalancer: octavia-onv}
+      - name: "unknown"
+        variables: {workload_lodbalancer: yawol}
+  checks: [smoke]
+"#;
+
+#[test]
+fn what_the_stack_does_not_know_is_refused_at_its_line() {
+    let Some(helm) = std::env::var_os("STACK_E2E_HELM") else {
+        println!("skipped: STACK_E2E_HELM names no Helm to render the stack with");
+        return;
+    };
+    let home = Home::new();
+    let stack = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/stacks/embedded/scs");
+    std::fs::write(home.path("bad.yaml"), BAD.replace("STACK", stack)).unwrap();
+    let mut command = home.stack_e2e(&["run", "bad.yaml"]);
+    let output = command.env("STACK_E2E_TESTBED_HELM", helm).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(!home.path(".stack-e2e").exists(), "nothing was touched");
+    insta::assert_snapshot!(String::from_utf8(output.stderr).unwrap());
+}
