@@ -86,13 +86,13 @@ pub(super) async fn no_drift(cx: &mut CheckContext<'_>) -> Result<Checked, Failu
             failed(format!("applying the same manifest again would change {path}")).about(before.reference())
         }
         None if before.metadata.generation != after.metadata.generation => {
-            failed("applying the same manifest again would make a new generation")
+            failed("applying the same manifest again would make a new generation").about(before.reference())
         }
         // Nothing is drifting, but is the topology what the objects have?
         None => match cx.views.borrow().root().and_then(|root| root.condition("TopologyReconciled")) {
             Some(cond) if cond.status == "True" => Checked::Passed("a second apply changes nothing".into()),
-            Some(cond) => failed(crate::cluster::condition::say(&cond)),
-            None => failed("the Cluster has no condition TopologyReconciled"),
+            Some(cond) => failed(crate::cluster::condition::say(&cond)).about(before.reference()),
+            None => failed("the Cluster has no condition TopologyReconciled").about(before.reference()),
         },
     })
 }

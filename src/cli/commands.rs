@@ -133,3 +133,8 @@ pub(super) fn command(words: &[String]) -> String {
     let quoted: Vec<String> = words.iter().map(|word| screen::word(word)).collect();
     format!("stack-e2e {}", quoted.join(" "))
 }
+
+/// Where the testbed is, to be put into a command line; nothing where it is found without.
+pub(super) fn place_words(args: &RunArgs) -> String {
+    args.testbed.place().iter().map(|word| format!(" {}", screen::word(word))).collect()
+}

@@ -1,6 +1,6 @@
 //! `stack-e2e run`
 
-use super::commands::Commands;
+use super::commands::{self, Commands};
 use super::exit::Exit;
 use super::inputs::{self, FileArgs, PlanningArgs, TrustArgs};
 use super::owner;
@@ -281,11 +281,15 @@ fn carry_out(args: &RunArgs, prepared: Prepared) -> Result<Exit, Exit> {
     let ended = runtime.block_on(drive(args, plan.clone(), options, script, testbed_info.as_ref()));
     drop(runtime);
     let kept = ended.as_ref().is_ok_and(|report| report.clean == Cleanliness::Kept);
-    if let Some(used) = testbed_use {
-        used.end(args.keep_testbed || kept);
-    }
+    let gone =
+        testbed_use.is_some_and(|used| used.end(args.keep_testbed || kept, &commands::place_words(args)));
     let report = ended?;
     show_summary(&report, &directory, &commands);
+    if gone && matches!(report.clean, Cleanliness::Left { .. } | Cleanliness::Unknown { .. }) {
+        screen::note(
+            "the testbed is gone, and everything that was left with it; `--keep-testbed` keeps both",
+        );
+    }
     Ok(Exit::Run(report.exit_status()))
 }
 
@@ -354,7 +358,7 @@ async fn world(
     }
     let (kubeconfig, kubectl, logs) = match (testbed, &args.kubeconfig) {
         (Some(testbed), _) => {
-            let kubectl = "stack-e2e testbed exec -- kubectl".to_owned();
+            let kubectl = format!("stack-e2e testbed{} exec -- kubectl", commands::place_words(args));
             (testbed.kubeconfig.clone(), kubectl, controller_logs(testbed))
         }
         (None, Some(file)) => (file.clone(), format!("kubectl --kubeconfig {}", file.display()), Vec::new()),

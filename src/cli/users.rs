@@ -33,17 +33,19 @@ impl TestbedUse {
         Ok((Self { settings, lock }, info))
     }
 
-    /// Ends the use: takes the testbed down when a run has brought it up and nobody else uses it.
-    pub(super) fn end(self, keep: bool) {
+    /// Ends the use: takes the testbed down when a run has brought it up and nobody else uses it. Whether it is gone.
+    /// `place` is what other commands must be told to find it.
+    pub(super) fn end(self, keep: bool, place: &str) -> bool {
         let mark = self.settings.state_dir.join(MARK);
         if keep {
             // From now on it belongs to the person who asked for it.
             let _ = std::fs::remove_file(mark);
-            screen::note("the testbed is kept; `stack-e2e testbed down` stops it");
-            return;
+            screen::note(&format!("the testbed is kept; `stack-e2e testbed down{place}` stops it"));
+            return false;
         }
         drop(self.lock);
         release(&self.settings);
+        !self.settings.state_dir.exists()
     }
 }
 

@@ -55,6 +55,10 @@ pub fn settled(view: &ClusterView, target: &Target) -> Progress<()> {
 pub fn gone(view: &ClusterView) -> Progress<()> {
     let blocked = |object: &DynamicObject| {
         let mut text = format!("is waiting for its finalizers: {}", object.finalizers().join(", "));
+        if object.is_true("Paused") {
+            text =
+                format!("is paused, so nobody takes its finalizers off: {}", object.finalizers().join(", "));
+        }
         if let Some(cond) = object.condition("Deleting").filter(|c| !c.message.is_empty()) {
             text = format!("{text} ({})", one_line(cond.message));
         }
@@ -400,6 +404,13 @@ mod tests {
         let deleting = json!({"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}});
         let why = not_yet(gone(&with("Cluster", deleting.clone())));
         assert!(why.contains("cluster.cluster.x-k8s.io"), "{why}");
+        let mut paused = with_condition("Cluster", "Paused", json!({"status": "True"}));
+        let mut root = (*paused.objects[0]).clone();
+        assert_eq!(ObjectExt::kind(&root), "Cluster");
+        root.metadata.deletion_timestamp =
+            Some(serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap());
+        paused.objects[0] = Arc::new(root);
+        assert!(not_yet(gone(&paused)).starts_with("Cluster/c1: is paused"));
         let why = not_yet(gone(&with("DevMachine", deleting)));
         assert!(why.starts_with("DevMachine/"), "the innermost object is named: {why}");
     }

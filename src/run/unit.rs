@@ -247,7 +247,7 @@ impl Unit {
             Ok(note) => self.ended(&case, started, Outcome::Passed { note }),
             Err(failure) => {
                 self.ended(&case, started, failed(failure.clone()));
-                *cause = Some(failure);
+                *cause = Some(of_case(&case, failure));
             }
         }
         true
@@ -318,7 +318,7 @@ impl Unit {
                 }
             };
             if let Outcome::Failed { failure, expected: None } = &outcome {
-                cause.get_or_insert_with(|| failure.clone());
+                cause.get_or_insert_with(|| of_case(&step.case, failure.clone()));
             }
             self.ended(&step.case, started, outcome);
         }
@@ -360,9 +360,16 @@ impl Unit {
         let proven = match &clean {
             Cleanliness::Clean => Outcome::Passed { note: "nothing of the cluster is left".into() },
             Cleanliness::Left { objects } => {
+                // One line has room for a few; the rest are the evidence.
                 let names: Vec<String> = objects.iter().map(ToString::to_string).collect();
-                let summary = format!("{} objects are left: {}", objects.len(), names.join(", "));
-                failed(Failure::new(FailureClass::Leftover, summary).about(objects.first().cloned()))
+                let few = names.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+                let more = match objects.len().saturating_sub(3) {
+                    0 => String::new(),
+                    more => format!(" and {more} more"),
+                };
+                let summary = format!("{} objects are left: {few}{more}", objects.len());
+                let failure = Failure::new(FailureClass::Leftover, summary).detail(names.join("\n"));
+                failed(failure.about(objects.first().cloned()))
             }
             Cleanliness::Unknown { why } => failed(Failure::new(
                 if handed_over { FailureClass::Cancelled } else { FailureClass::Leftover },
@@ -379,8 +386,10 @@ impl Unit {
         let relative = format!("evidence/{}", self.run().id);
         let directory = self.run_directory.join(&relative);
         let cause = match &failure.object {
-            Some(object) => format!("{} ({object})", failure.summary),
-            None => failure.summary.clone(),
+            Some(object) if !failure.summary.contains(&object.name) => {
+                format!("{} ({object})", failure.summary)
+            }
+            Some(_) | None => failure.summary.clone(),
         };
         let work = self.world.collect(self.run(), memory, &cause, &directory);
         let collected = tokio::time::timeout(CALL_LIMIT, work).await;
@@ -472,6 +481,11 @@ fn case(name: &str) -> CaseId {
 
 fn failed(failure: Failure) -> Outcome {
     Outcome::Failed { failure, expected: None }
+}
+
+/// The cause of a unit's failure says in which case it came up.
+fn of_case(case: &CaseId, failure: Failure) -> Failure {
+    Failure { summary: format!("{case}: {}", failure.summary), ..failure }
 }
 
 fn overdue(what: &str, limit: Duration) -> Failure {

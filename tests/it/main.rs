@@ -11,6 +11,7 @@ mod kill_testbed;
 mod load;
 mod main_job;
 mod matrix;
+mod outage;
 mod refused;
 mod run;
 mod scenario;
