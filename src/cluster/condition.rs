@@ -206,7 +206,15 @@ pub(crate) fn say(cond: &Cond<'_>) -> String {
 /// Messages of Cluster API are lists; here they become one line.
 pub(crate) fn one_line(text: &str) -> String {
     let lines = text.lines().map(|line| line.trim().trim_start_matches("* ")).filter(|line| !line.is_empty());
-    lines.collect::<Vec<_>>().join("; ")
+    lines.fold(String::new(), |mut text, line| {
+        // What follows a colon belongs to it.
+        match text.chars().last() {
+            None => {}
+            Some(':') => text.push(' '),
+            Some(_) => text.push_str("; "),
+        }
+        text + line
+    })
 }
 
 /// Errors that a controller gets over by trying again: optimistic locking, a webhook or API server that restarts.
@@ -395,6 +403,12 @@ mod tests {
             not_yet(settled(&with_condition("Cluster", "TopologyReconciled", busy), &target()))
                 .contains("connection refused")
         );
+    }
+
+    #[test]
+    fn a_list_becomes_one_line() {
+        let message = "* NodeHealthy:\n  * Node.Ready: is False\n* Waiting for more";
+        assert_eq!(one_line(message), "NodeHealthy: Node.Ready: is False; Waiting for more");
     }
 
     #[test]

@@ -313,7 +313,11 @@ async fn remove(api: &Api, kind: &Kind, namespace: Option<&str>, name: &str) {
 /// Since now: a Machine whose Node has been sick for long is replaced at once.
 fn ready(status: &str) -> Value {
     let since = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    json!({"status": {"conditions": [{"type": "Ready", "status": status, "lastTransitionTime": since}]}})
+    let condition =
+        |kind: &str, status: &str| json!({"type": kind, "status": status, "lastTransitionTime": since});
+    let calm = ["MemoryPressure", "DiskPressure", "PIDPressure"].map(|kind| condition(kind, "False"));
+    let conditions: Vec<Value> = [condition("Ready", status)].into_iter().chain(calm).collect();
+    json!({"status": {"conditions": conditions}})
 }
 
 fn node_kind() -> Kind {

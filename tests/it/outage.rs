@@ -55,13 +55,16 @@ impl Place {
         timeout(LONGEST, self.command(arguments).output()).await.unwrap().unwrap()
     }
 
-    async fn signal(&self, component: &str, signal: Signal) {
+    async fn pid(&self, component: &str) -> i32 {
         let status = self.end_of(&["testbed", "status", "--format", "json"]).await;
         let status: Value = serde_json::from_slice(&status.stdout).unwrap();
         let components = status["components"].as_array().unwrap();
         let found = components.iter().find(|found| found["name"] == component).unwrap();
-        let pid = i32::try_from(found["pid"].as_i64().unwrap()).unwrap();
-        kill(Pid::from_raw(pid), signal).unwrap();
+        i32::try_from(found["pid"].as_i64().unwrap()).unwrap()
+    }
+
+    async fn signal(&self, component: &str, signal: Signal) {
+        kill(Pid::from_raw(self.pid(component).await), signal).unwrap();
         println!("{component} gets {signal}");
     }
 
@@ -153,6 +156,29 @@ async fn a_frozen_api_server_is_waited_out() {
     place.signal("kube-apiserver", Signal::SIGCONT).await;
     assert_eq!(place.end(run).await.0, 0);
     place.is_clean_afterwards().await;
+}
+
+#[tokio::test]
+async fn a_restarted_api_server_is_found_again() {
+    let Some(place) = Place::start().await else { return };
+    let run = place.run("{provision: 5m, check: 2m, delete: 2m}").await;
+    let process = PathBuf::from(format!("/proc/{}", place.pid("kube-apiserver").await));
+    let command = std::fs::read_to_string(process.join("cmdline")).unwrap();
+    let directory = std::fs::read_link(process.join("cwd")).unwrap();
+    place.signal("kube-apiserver", Signal::SIGKILL).await;
+    sleep(Duration::from_secs(15)).await;
+    let mut words = vec!["testbed", "exec", "--"];
+    words.extend(command.split_terminator('\0'));
+    // The testbed does not know this one; it ends with the test.
+    let mut again = place
+        .command(&words)
+        .current_dir(directory)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    assert_eq!(place.end(run).await.0, 0);
+    again.kill().await.unwrap();
 }
 
 #[tokio::test]
