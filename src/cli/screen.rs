@@ -116,6 +116,13 @@ impl RunScreen {
 }
 
 impl Sink for RunScreen {
+    fn earlier(&mut self, event: &Event) {
+        match &mut self.shown {
+            Shown::Live(live) => live.apply(event),
+            Shown::Lines(lines) => drop(lines.lines(event)),
+        }
+    }
+
     fn event(&mut self, event: &Event) {
         if self.events
             && let Ok(line) = serde_json::to_string(event)

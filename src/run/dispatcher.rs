@@ -72,6 +72,8 @@ pub struct RunEnd {
 
 /// Who hears of events: reporters. It is also given the report after every unit, to write it down.
 pub trait Sink {
+    /// Something happened in an earlier life of the run; it was told then.
+    fn earlier(&mut self, event: &Event);
     /// Something happened.
     fn event(&mut self, event: &Event);
     /// A second has passed: for screens that show how long something takes.
@@ -235,7 +237,7 @@ impl Dispatcher {
     fn begin(&mut self, before: &[Event], harness: String, sink: &mut dyn Sink) -> Result<(), RunError> {
         for event in before {
             self.folder.apply(event)?;
-            sink.event(event);
+            sink.earlier(event);
         }
         if before.is_empty() {
             let (run, shard) = (self.plan.run.clone(), self.plan.shard);

@@ -200,8 +200,11 @@ fn the_first_interrupt_tears_down_and_a_resumption_finishes() {
     assert!(said.stderr.contains("proven clean"), "{}", said.stderr);
     assert_screen("interrupted", &said.screen());
     home.change_script(SLOW, QUICK);
-    let resumed = home.say(&["run", "--resume", &run, "--script", SLOW]);
+    let resumed = home.say(&["run", "--resume", &run, "--script", SLOW, "--events"]);
     assert_eq!(resumed.code(), 0, "{}", resumed.stderr);
+    assert!(resumed.stderr.contains("resumed: 4 combinations to finish"), "{}", resumed.stderr);
+    assert!(!resumed.stdout.contains("run-started"), "what was told is not told again:\n{}", resumed.stdout);
+    assert_eq!(resumed.stderr.matches(" prepared").count(), 1, "{}", resumed.stderr);
     assert!(!resumed.stderr.contains("FLAKY"), "to be cut short is not to fail:\n{}", resumed.stderr);
     assert_eq!(home.objects(), 0);
 }

@@ -89,6 +89,7 @@ pub struct Heard {
 }
 
 impl Sink for Heard {
+    fn earlier(&mut self, _: &Event) {}
     fn event(&mut self, event: &Event) {
         self.events.push(event.clone());
     }
