@@ -175,9 +175,20 @@ fn stacks(
     if problems.is_empty() { Ok(stacks) } else { Err(refuse(&Problems(problems))) }
 }
 
+/// A runtime for a run: what is observed must not wait while the dispatcher, which stays on the calling thread, waits
+/// for the disk. To be made only after the network of the testbed has been entered, because from here on the process
+/// has several threads.
+pub(super) fn run_runtime() -> Result<tokio::runtime::Runtime, Exit> {
+    made(tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build())
+}
+
 /// A runtime of the one thread that the program has.
 pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+    made(tokio::runtime::Builder::new_current_thread().enable_all().build())
+}
+
+fn made(runtime: std::io::Result<tokio::runtime::Runtime>) -> Result<tokio::runtime::Runtime, Exit> {
+    runtime.map_err(|error| {
         screen::error(&error, Some("this is about the machine: file descriptors, memory"));
         Exit::Infrastructure
     })

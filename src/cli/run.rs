@@ -268,7 +268,7 @@ fn carry_out(args: &RunArgs, prepared: Prepared) -> Result<Exit, Exit> {
         testbed_use = Some(used);
         testbed_info = Some(info);
     }
-    let runtime = inputs::runtime()?;
+    let runtime = inputs::run_runtime()?;
     let options = Options {
         directory: directory.clone(),
         resumed,
