@@ -383,3 +383,144 @@ pub async fn sweep(api: &Api, left: &LeftRun, limit: Duration) -> Cleanliness {
     let rest = deadline.saturating_duration_since(tokio::time::Instant::now());
     remove_namespace(api, &left.run, &left.namespace, rest.max(Duration::from_secs(30))).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{ClusterName, CombinationId, ProviderKind, Release};
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::json;
+    use std::convert::Infallible;
+
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn plan() -> Plan {
+        let run = RunId::from_uuid_v7([1; 16]);
+        let release = Release {
+            class: "embedded-scs-1-34-v1".into(),
+            kubernetes: "v1.34.7".parse().unwrap(),
+            worker_class: "default-worker".into(),
+        };
+        let planned = PlannedRun {
+            id: CombinationId::new("test", &vec![]),
+            name: "test".into(),
+            scenario: "test".into(),
+            stack: "embedded-scs".into(),
+            cluster: ClusterName::new("c1").unwrap(),
+            release,
+            next_release: None,
+            control_planes: 1,
+            workers: 1,
+            variables: [].into(),
+            steps: vec![],
+            timeouts: crate::scenario::Timeouts::default(),
+            switches: [].into(),
+            expected: [].into(),
+        };
+        Plan {
+            namespace: manifest::namespace_name(&run).unwrap(),
+            run,
+            made: jiff::Timestamp::UNIX_EPOCH,
+            expires: jiff::Timestamp::UNIX_EPOCH + DAY,
+            owner: Owner { boot: "boot".into(), pid: 1, start: 1 },
+            provider: ProviderKind::Embedded,
+            shared: vec![],
+            runs: vec![planned],
+            left_out: vec![],
+            concurrency: 1,
+            shard: None,
+            keep_on_failure: false,
+        }
+    }
+
+    /// What an API server has: an answer for the last part of a path.
+    type Answers = fn(&str) -> (u16, Value);
+
+    fn list(names: &[&str], version: &str) -> (u16, Value) {
+        let item = |name: &&str| json!({"metadata": {"name": name}});
+        let items: Vec<Value> = names.iter().map(item).collect();
+        (200, json!({"metadata": {"resourceVersion": version}, "items": items}))
+    }
+
+    fn absent() -> (u16, Value) {
+        (
+            404,
+            json!({"kind": "Status", "status": "Failure", "message": "not found", "reason": "NotFound", "code": 404}),
+        )
+    }
+
+    async fn left(answers: Answers) -> Cleanliness {
+        let service = tower::service_fn(move |request: Request<Body>| async move {
+            let (code, body) = answers(request.uri().path().rsplit('/').next().unwrap_or_default());
+            let body = Body::from(serde_json::to_vec(&body).unwrap());
+            Ok::<_, Infallible>(Response::builder().status(code).body(body).unwrap())
+        });
+        let capi = Capi::start(Api::through(kube::Client::new(service, "default")), Arc::new(plan()));
+        let run = capi.plan.runs[0].clone();
+        capi.left(&run).await
+    }
+
+    fn why(clean: Cleanliness) -> String {
+        match clean {
+            Cleanliness::Unknown { why } => why,
+            other => panic!("expected `unknown`, got {other:?}"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_list_that_can_be_believed_is_clean() {
+        assert_eq!(
+            left(|path| match path {
+                "configmaps" => list(&[manifest::SENTINEL], "100"),
+                "c1" => absent(),
+                _ => list(&[], "101"),
+            })
+            .await,
+            Cleanliness::Clean
+        );
+        let lacks = left(|path| if path == "c1" { absent() } else { list(&[], "101") }).await;
+        assert!(why(lacks).contains("lacks the sentinel"));
+        let old = left(|path| match path {
+            "configmaps" => list(&[manifest::SENTINEL], "100"),
+            "c1" => absent(),
+            "machines" => list(&[], "99"),
+            _ => list(&[], "101"),
+        });
+        assert!(why(old.await).contains("Machine is older than the sentinel's"));
+        let ageless = left(|path| match path {
+            "configmaps" => list(&[manifest::SENTINEL], "100"),
+            "c1" => absent(),
+            _ => list(&[], "x"),
+        });
+        assert!(why(ageless.await).contains("tells no age"));
+        let refused = left(|path| match path {
+            "configmaps" => list(&[manifest::SENTINEL], "100"),
+            "secrets" => {
+                (403, json!({"kind": "Status", "status": "Failure", "message": "forbidden", "code": 403}))
+            }
+            "c1" => absent(),
+            _ => list(&[], "101"),
+        });
+        assert!(why(refused.await).contains("forbidden"));
+        let left_behind = left(|path| match path {
+            "configmaps" => list(&[manifest::SENTINEL], "100"),
+            "machines" => list(&["c1-0"], "101"),
+            "c1" => absent(),
+            _ => list(&[], "101"),
+        });
+        let Cleanliness::Left { objects } = left_behind.await else { panic!("a Machine is left") };
+        assert_eq!(objects[0].name, "c1-0");
+        // The Cluster itself is asked for by name: it carries the label only after its controller has seen it.
+        let unlabelled = left(|path| match path {
+            "configmaps" => list(&[manifest::SENTINEL], "100"),
+            "c1" => (
+                200,
+                json!({"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster",
+                "metadata": {"name": "c1", "namespace": "n"}}),
+            ),
+            _ => list(&[], "101"),
+        });
+        assert!(matches!(unlabelled.await, Cleanliness::Left { .. }));
+    }
+}
