@@ -238,29 +238,8 @@ fn judge_node_versions(nodes: &[Node], wanted: &str) -> Checked {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{ClusterName, Release};
+    use crate::cluster::captured::{target, view};
     use serde_json::{Value, json};
-    use std::sync::Arc;
-
-    fn view(change: impl Fn(&mut Value)) -> ClusterView {
-        let mut objects: Vec<Value> =
-            serde_json::from_str(include_str!("../../fixtures/objects/available-1x2.json")).unwrap();
-        objects.iter_mut().for_each(change);
-        ClusterView {
-            objects: objects.into_iter().map(|o| Arc::new(serde_json::from_value(o).unwrap())).collect(),
-            synced: true,
-            ..ClusterView::empty(ClusterName::new("c1").unwrap())
-        }
-    }
-
-    fn target() -> Target {
-        let release = Release {
-            class: "fast".into(),
-            kubernetes: "v1.34.7".parse().unwrap(),
-            worker_class: "default-worker".into(),
-        };
-        Target { release, control_planes: 1, workers: 2 }
-    }
 
     /// Sets what stands at `pointer` in every object of `kind`.
     fn set(kind: &'static str, pointer: &'static str, value: Value) -> impl Fn(&mut Value) {

@@ -121,20 +121,8 @@ fn judge_restored(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::ClusterName;
+    use crate::cluster::captured::view;
     use serde_json::Value;
-    use std::sync::Arc;
-
-    fn view(change: impl Fn(&mut Value)) -> ClusterView {
-        let mut objects: Vec<Value> =
-            serde_json::from_str(include_str!("../../fixtures/objects/available-1x2.json")).unwrap();
-        objects.iter_mut().for_each(change);
-        ClusterView {
-            objects: objects.into_iter().map(|o| Arc::new(serde_json::from_value(o).unwrap())).collect(),
-            synced: true,
-            ..ClusterView::empty(ClusterName::new("c1").unwrap())
-        }
-    }
 
     fn without(kind: &'static str, mark: &'static str) -> ClusterView {
         view(|object| {

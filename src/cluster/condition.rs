@@ -239,34 +239,9 @@ fn is_transient(message: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{ClusterName, Release};
+    use crate::cluster::captured::{objects, target, view_of as view};
     use serde_json::{Value, json};
     use std::sync::Arc;
-    use tokio::time::Instant;
-
-    /// A resting cluster with one control plane and two workers on v1.34.7, captured from Cluster API 1.14.2.
-    fn objects() -> Vec<Value> {
-        serde_json::from_str(include_str!("../../fixtures/objects/available-1x2.json")).unwrap()
-    }
-
-    fn view(objects: Vec<Value>) -> ClusterView {
-        ClusterView {
-            cluster: ClusterName::new("c1").unwrap(),
-            objects: objects.into_iter().map(|o| Arc::new(serde_json::from_value(o).unwrap())).collect(),
-            synced: true,
-            changed: Instant::now(),
-            trouble: None,
-        }
-    }
-
-    fn target() -> Target {
-        let release = Release {
-            class: "fast".into(),
-            kubernetes: "v1.34.7".parse().unwrap(),
-            worker_class: "default-worker".into(),
-        };
-        Target { release, control_planes: 1, workers: 2 }
-    }
 
     /// Changes the first object of a kind: a JSON merge patch.
     fn with(kind: &str, patch: Value) -> ClusterView {

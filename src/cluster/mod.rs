@@ -2,6 +2,8 @@
 //! conditions over it, and the one driver of waits.
 
 mod api;
+#[cfg(test)]
+pub(crate) mod captured;
 pub mod condition;
 mod kind;
 mod observe;
