@@ -70,13 +70,33 @@ fn changed_objects(before: &ClusterView, now: &ClusterView) -> Vec<ObjectRef> {
     changed.map(|(object, _)| object.clone()).chain(gone.cloned()).collect()
 }
 
-pub(super) async fn no_drift(cx: &mut CheckContext<'_>) -> Result<Checked, Failure> {
+/// How often a second apply is tried anew because somebody wrote to the Cluster meanwhile.
+const TRIES: u32 = 20;
+
+/// The Cluster as it is and as a second apply would make it. A dry run answers with the resource version that it
+/// was made upon; only when that is the one that was read can no other writer be the cause of a difference.
+async fn applied_twice(cx: &CheckContext<'_>) -> Result<Result<[DynamicObject; 2], Checked>, Failure> {
     let namespace = Some(cx.namespace.as_str());
     let kind = crate::cluster::Kind::cluster();
-    let before = cx.api.get(&kind, namespace, cx.cluster.as_str()).await.map_err(|error| error.failure())?;
-    let Some(before) = before else { return Ok(failed("the Cluster does not exist")) };
+    for _ in 0..TRIES {
+        let before =
+            cx.api.get(&kind, namespace, cx.cluster.as_str()).await.map_err(|error| error.failure())?;
+        let Some(before) = before else { return Ok(Err(failed("the Cluster does not exist"))) };
+        let after = cx.api.apply(cx.manifest, true).await.map_err(|error| error.failure())?;
+        if before.resource_version() == after.resource_version() {
+            return Ok(Ok([before, after]));
+        }
+    }
+    let words = format!("somebody wrote to the Cluster between a read and a dry run, {TRIES} times in a row");
+    Ok(Err(failed(words)))
+}
+
+pub(super) async fn no_drift(cx: &mut CheckContext<'_>) -> Result<Checked, Failure> {
     // A dry run: if the second apply would change something, the check must not make the change.
-    let after = cx.api.apply(cx.manifest, true).await.map_err(|error| error.failure())?;
+    let [before, after] = match applied_twice(cx).await? {
+        Ok(both) => both,
+        Err(verdict) => return Ok(verdict),
+    };
     let marks =
         |object: &DynamicObject| json!({"labels": object.labels(), "annotations": object.annotations()});
     let difference = first_difference("spec", &before.data["spec"], &after.data["spec"])
@@ -123,7 +143,12 @@ fn first_difference(path: &str, a: &serde_json::Value, b: &serde_json::Value) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::ClusterName;
+    use crate::cluster::Api;
+    use crate::types::{ClusterName, Namespace};
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::Value;
+    use std::convert::Infallible;
     use std::sync::Arc;
 
     fn view(versions: &[(&str, &str)]) -> ClusterView {
@@ -178,5 +203,62 @@ mod tests {
             ".topology.list[1].x"
         );
         assert_eq!(diff(json!({"topology": {"list": [1, {"x": 1}]}})).unwrap(), ".topology.version");
+    }
+
+    /// A Cluster as an API server has it.
+    fn stored(version: u32, generation: i64, annotation: &str) -> Value {
+        json!({"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster",
+            "metadata": {"name": "c1", "namespace": "n", "resourceVersion": version.to_string(),
+                "generation": generation, "annotations": {"step": annotation}},
+            "spec": {}})
+    }
+
+    /// What the check says when an API server answers the reads, and the dry runs that follow each of them, like
+    /// this; the last pair is answered for ever.
+    async fn drifts(answers: Vec<[Value; 2]>) -> Checked {
+        let answers = Arc::new(std::sync::Mutex::new((answers, false)));
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let dry = request.method() == http::Method::PATCH;
+            assert_eq!(dry, request.uri().query().is_some_and(|query| query.contains("dryRun=All")));
+            let mut answers = answers.lock().unwrap();
+            let body = answers.0[0][usize::from(dry)].clone();
+            if dry && answers.0.len() > 1 {
+                answers.0.remove(0);
+            }
+            async move { Ok::<_, Infallible>(Response::new(Body::from(serde_json::to_vec(&body).unwrap()))) }
+        });
+        let (_sender, views) = tokio::sync::watch::channel(Arc::new(crate::cluster::captured::view(|_| {})));
+        let (namespace, cluster) = (Namespace::new("n").unwrap(), ClusterName::new("c1").unwrap());
+        let mut cx = CheckContext {
+            api: &Api::through(kube::Client::new(service, "default")),
+            namespace: &namespace,
+            cluster: &cluster,
+            target: &crate::cluster::captured::target(),
+            views,
+            manifest: &stored(0, 0, ""),
+            first: None,
+            runs_pods: false,
+        };
+        no_drift(&mut cx).await.unwrap()
+    }
+
+    fn summary(checked: Checked) -> String {
+        let Checked::Failed(failure) = checked else { panic!("must fail: {checked:?}") };
+        failure.summary
+    }
+
+    #[tokio::test]
+    async fn only_what_the_second_apply_itself_changes_is_drift() {
+        let same = [stored(1, 1, "a"), stored(1, 1, "a")];
+        assert!(matches!(drifts(vec![same]).await, Checked::Passed(_)));
+        let changed = [stored(1, 1, "a"), stored(1, 1, "b")];
+        assert!(summary(drifts(vec![changed]).await).ends_with("would change metadata.annotations.step"));
+        let generation = [stored(1, 1, "a"), stored(1, 2, "a")];
+        assert!(summary(drifts(vec![generation]).await).ends_with("would make a new generation"));
+        // A controller writes between the read and the dry run, and then rests.
+        let meanwhile = [stored(1, 1, "a"), stored(2, 1, "b")];
+        let rested = [stored(2, 1, "b"), stored(2, 1, "b")];
+        assert!(matches!(drifts(vec![meanwhile.clone(), rested]).await, Checked::Passed(_)));
+        assert!(summary(drifts(vec![meanwhile]).await).contains("20 times in a row"));
     }
 }

@@ -34,6 +34,12 @@ pub const RESTING: &[(&str, &str)] = &[
 /// Conditions that are set once and then left alone: their generation is that of the day when they came true.
 const LATCHES: &[&str] = &["ControlPlaneInitialized"];
 
+/// What Cluster API keeps on a Cluster while it carries it from version to version: the step it is at, and the
+/// lifecycle hooks that it still means to call. `TopologyReconciled` turns True before the last of them is taken
+/// off, and until then the Cluster will be written again, and its webhook refuses the next version.
+const UNDER_WAY: &[&str] =
+    &["topology.internal.cluster.x-k8s.io/upgrade-step", "runtime.cluster.x-k8s.io/pending-hooks"];
+
 /// The cluster has reached its target and rests: the spec is the target's, every condition of [`RESTING`] holds
 /// for the current generation, and exactly the wanted Machines exist, up to date, Ready, on the wanted version.
 #[must_use]
@@ -126,6 +132,9 @@ fn unsettled(view: &ClusterView, root: &DynamicObject, target: &Target) -> Optio
     let topology = root.condition("TopologyReconciled");
     if let Some(cond) = topology.filter(|c| c.status != "True") {
         return of_root(format!("topology: {}", say(&cond)));
+    }
+    if let Some((key, value)) = UNDER_WAY.iter().find_map(|key| Some((key, root.annotations().get(*key)?))) {
+        return of_root(format!("its upgrade is not over: annotation {key} is still `{value}`"));
     }
     if let Some(object) = view.objects.iter().find(|o| o.kind().ends_with("Cluster") && o.kind() != "Cluster")
         && let Some(cond) = object.condition("Ready").filter(|c| c.status != "True")
@@ -317,6 +326,17 @@ mod tests {
                 let why = not_yet(settled(&view, &target()));
                 assert!(why.contains(kind) || kind.starts_with("Topology"), "{kind} {status}: {why}");
             }
+        }
+    }
+
+    #[test]
+    fn an_upgrade_that_is_still_tracked_is_not_over() {
+        for key in UNDER_WAY {
+            let view = with("Cluster", json!({"metadata": {"annotations": {*key: "v1.34.7"}}}));
+            assert_eq!(
+                not_yet(settled(&view, &target())),
+                format!("Cluster/c1: its upgrade is not over: annotation {key} is still `v1.34.7`")
+            );
         }
     }
 
