@@ -67,9 +67,11 @@ impl Home {
         self.0.path().join(below)
     }
 
-    /// A command that nothing of this machine's environment changes.
+    /// A command that nothing of this machine's environment changes, not even a signal that whoever started the
+    /// tests ignores: `nohup` and shells without job control hand that down.
     fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
+        let mut command = Command::new("env");
+        command.args(["--default-signal=HUP,INT,TERM", program]);
         let programs = Path::new(env!("CARGO_BIN_EXE_stack-e2e")).parent().unwrap();
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = std::iter::once(programs.to_owned()).chain(std::env::split_paths(&path));
