@@ -37,9 +37,9 @@ type Row<'s> = Vec<(&'s SwitchName, &'s SwitchValue)>;
 
 /// The rows that a scenario wants. This is the place where other covers than the full product join.
 fn cover(scenario: &Scenario) -> Result<Vec<Row<'_>>, Box<Problem>> {
-    match scenario.cover {
+    match &scenario.cover {
         Cover::All => Ok(product(scenario)),
-        Cover::Strength(_) => Err(Box::new(
+        Cover::Tuples { .. } => Err(Box::new(
             scenario
                 .problem(scenario.positions.cover, "covering arrays are not available in this version")
                 .hint("write `cover: all`, and narrow it with `exclude` or `--where`"),

@@ -6,7 +6,8 @@ use super::switches::Table;
 use super::text;
 use super::tree::{self, Kind, Node};
 use super::{
-    API_VERSION, Cover, Exclusion, Expectation, Known, MAX_WORKERS, Positions, Scenario, rows, switches,
+    API_VERSION, Cover, Exclusion, Expectation, Known, MAX_WORKERS, Positions, Scenario, marks, rows,
+    switches,
 };
 use crate::types::{ScenarioName, SwitchValues};
 use std::path::Path;
@@ -21,9 +22,23 @@ pub(super) mod keys {
     ];
     pub const STACK: &[&str] = &["provider", "name", "source"];
     pub const SOURCE: &[&str] = &["directory", "release", "from"];
-    pub const VALUE: &[&str] = &["name", "variables", "workers", "controlPlanes", "checks", "requires"];
-    pub const REQUIRES: &[&str] = &["credentials"];
-    pub const COVER: &[&str] = &["strength"];
+    pub const VALUE: &[&str] = &[
+        "name",
+        "variables",
+        "workers",
+        "controlPlanes",
+        "checks",
+        "requires",
+        "weight",
+        "default",
+        "invalid",
+        "refusal",
+    ];
+    /// What a value of a switch that the harness knows may say besides its name.
+    pub const MARKED: &[&str] = &["name", "requires", "weight", "default"];
+    pub const REQUIRES: &[&str] = &["credentials", "switches", "because"];
+    pub const COVER: &[&str] = &["strength", "groups"];
+    pub const GROUP: &[&str] = &["of", "strength"];
     pub const EXCLUDE: &[&str] = &["when", "because"];
     pub const EXPECT: &[&str] = &["check", "verdict", "when", "because", "until"];
     pub const CHANGE: &[&str] = &["scale", "upgrade"];
@@ -150,6 +165,9 @@ impl Decoder<'_> {
         let stack = self.stack(spec, &mut positions);
         let table = self.switches(spec);
         let cover = self.cover(spec, &table, &mut positions);
+        if let (Some(cover), Some(entry)) = (&cover, spec.entry("switches")) {
+            marks::too_many(self, entry, &table, cover);
+        }
         let exclude = self.exclude(spec, &table);
         let include = self.include(spec, &table, &mut positions);
         positions.workers = spec.entry("workers").map_or(spec.span, |e| e.value.span);
@@ -173,7 +191,7 @@ impl Decoder<'_> {
         let expect = self.expect(spec, &table);
         let timeouts = self.timeouts(spec);
         if let (Some(exclude), Some(include)) = (&exclude, &include) {
-            self.contradictions(spec, &table, exclude, include, &positions);
+            self.contradictions(&table, exclude, include, &positions);
         }
         Some(Scenario {
             name: name?,
@@ -198,7 +216,7 @@ impl Decoder<'_> {
             positions.cover = spec.span;
             return Some(Cover::All);
         };
-        let (node, hint) = (&entry.value, "write `cover: all` or `cover: {strength: 2}`");
+        let (node, hint) = (&entry.value, marks::COVER_HINT);
         positions.cover = node.span;
         if let Kind::Scalar(scalar) = &node.kind {
             if scalar.text == "all" {
@@ -207,18 +225,7 @@ impl Decoder<'_> {
             self.wrong(node, "`cover`", "`all` or a strength", hint);
             return None;
         }
-        let cover = self.map(node, entry.key_span, "`cover`", keys::COVER)?;
-        let node = self.required(&cover, "strength", "`cover`", hint)?;
-        let strength = self.integer(node, "`strength`", 1, 6)?;
-        if table.is_complete() && strength as usize > table.switches.len() {
-            let message = format!(
-                "a strength of {strength} needs as many switches; there are {}",
-                table.switches.len()
-            );
-            self.problem(node.span, message, "write `cover: all` for the full product");
-            return None;
-        }
-        u8::try_from(strength).ok().map(Cover::Strength)
+        marks::cover(self, node, entry.key_span, table)
     }
 
     fn exclude(&mut self, spec: &Fields<'_>, table: &Table) -> Option<Vec<Exclusion>> {
@@ -249,15 +256,13 @@ impl Decoder<'_> {
 
     fn contradictions(
         &mut self,
-        spec: &Fields<'_>,
         table: &Table,
         exclude: &[Exclusion],
         include: &[SwitchValues],
         positions: &Positions,
     ) {
         if table.is_complete() {
-            let at = spec.entry("exclude").map_or(spec.span, |e| e.key_span);
-            rows::contradictions(self, at, table, exclude, include, positions);
+            rows::contradictions(self, table, exclude, include, positions);
         }
     }
 }

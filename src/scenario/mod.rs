@@ -7,10 +7,12 @@
 //!
 //! Every step reports what it finds and goes on with the rest. Pure but for [`load`], which reads the files.
 
+mod boxes;
 mod decode;
 mod document;
 pub mod expr;
 mod load;
+mod marks;
 mod problem;
 mod rows;
 mod scalar;
@@ -22,6 +24,7 @@ mod text;
 mod tree;
 mod variables;
 
+pub use boxes::{MAX_BOXES, ValueBox, boxes};
 pub use document::{parse, parse_bytes};
 pub use load::load;
 pub use problem::{MAX_PROBLEMS, Problem, Problems, SourceText, Span, did_you_mean};
@@ -44,8 +47,12 @@ pub const API_VERSION: &str = "e2e.clusterstack.x-k8s.io/v1alpha1";
 pub const MAX_SWITCHES: usize = 32;
 /// The most values of a switch.
 pub const MAX_VALUES: usize = 64;
-/// The most combinations that the switches of one scenario may span.
+/// The most combinations that a scenario may run.
 pub const MAX_COMBINATIONS: usize = 10_000;
+/// The strongest cover: every tuple of that many values.
+pub const MAX_STRENGTH: u8 = 6;
+/// The heaviest weight of a value.
+pub const MAX_WEIGHT: u32 = 100;
 /// The most Machines of one kind in a cluster.
 pub const MAX_WORKERS: u32 = 100;
 
@@ -182,10 +189,39 @@ pub struct SwitchValue {
     pub checks: Vec<CheckName>,
     /// The kind of OpenStack credential that the value needs.
     pub credentials: Option<Credentials>,
+    /// The values of other switches that it needs.
+    pub requires: Option<Requirement>,
+    /// How much it is preferred where a covering array may choose: 1 unless the file says otherwise.
+    pub weight: u32,
+    /// What a cluster was before the switch existed: combinations with this value have the ids that they had then.
+    pub default: bool,
+    /// When given, the value is invalid: the cluster must be refused, with a message that this matches.
+    pub refusal: Option<Pattern>,
     /// Where the value stands.
     pub position: Span,
     /// Where its variables stand.
     pub variable_positions: BTreeMap<String, Span>,
+}
+
+/// The values of other switches that a value needs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Requirement {
+    /// Each of these switches must have one of these values.
+    pub values: BTreeMap<SwitchName, Vec<ValueName>>,
+    /// Why, if the file says so.
+    pub because: Option<String>,
+    /// Where it stands.
+    pub position: Span,
+}
+
+/// A regular expression; equal to another when both are written alike.
+#[derive(Debug, Clone)]
+pub struct Pattern(pub regex::Regex);
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
 }
 
 /// A kind of OpenStack credential.
@@ -211,12 +247,26 @@ pub struct ClusterPatch {
 }
 
 /// Which combinations of the switches are wanted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cover {
     /// The full product.
     All,
-    /// Every tuple of that many values at least once.
-    Strength(u8),
+    /// A covering array.
+    Tuples {
+        /// Every tuple of that many values stands together in at least one combination: 1 to [`MAX_STRENGTH`].
+        strength: u8,
+        /// Groups of switches that are covered more strongly.
+        groups: Vec<CoverGroup>,
+    },
+}
+
+/// Switches among which tuples of another strength are covered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CoverGroup {
+    /// The switches.
+    pub of: Vec<SwitchName>,
+    /// How many values stand together: more than for all switches, at most as many as there are switches.
+    pub strength: u8,
 }
 
 /// Combinations that must not run.

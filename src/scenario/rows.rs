@@ -5,7 +5,7 @@ use super::document::keys;
 use super::problem::{Problem, Span, all_of, name_hint, quote};
 use super::switches::{CONTROL_PLANES, Table, WORKERS};
 use super::tree::{Entry, Kind, Node};
-use super::{Exclusion, Expectation, Positions, Switch, When, expr};
+use super::{Exclusion, Expectation, Positions, Switch, When, boxes, expr};
 use crate::types::{SwitchName, SwitchValues, ValueName};
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ fn exclusion(d: &mut Decoder<'_>, item: &Node, table: &Table) -> Option<Exclusio
     let node = d.required(&fields, "when", "the entry of `exclude`", EXCLUDE_HINT)?;
     let when = match &node.kind {
         Kind::Scalar(scalar) if !scalar.missing => When::Expression(d.expression(node, scalar, table)?),
-        Kind::Map(_) => When::Values(d.when(node, table)?),
+        Kind::Map(_) => When::Values(d.values(node, "`when`", table)?),
         _ => {
             d.wrong(node, "`when`", "a mapping of switches or an expression", EXCLUDE_HINT);
             return None;
@@ -111,7 +111,7 @@ fn expectation(d: &mut Decoder<'_>, item: &Node, table: &Table) -> Option<Expect
         }
         Some(())
     });
-    let when = fields.get("when").map_or(Some(BTreeMap::new()), |node| d.when(node, table));
+    let when = fields.get("when").map_or(Some(BTreeMap::new()), |node| d.values(node, "`when`", table));
     let because = d
         .required(&fields, "because", what, "say why, with a link to the issue")
         .and_then(|node| d.reason(node, "`because`"));
@@ -133,75 +133,82 @@ fn expectation(d: &mut Decoder<'_>, item: &Node, table: &Table) -> Option<Expect
     Some(Expectation { check: check?, when: when?, because: because?, until: until?, position })
 }
 
-/// What contradicts itself once everything is known: exclusions without effect, nothing left to run, rows that
-/// must run and must not.
+/// What contradicts itself once everything is known: exclusions without effect, rows that must run and must not.
+/// Whether anything is left to run is for the constraint solver of the matrix to say.
 pub(super) fn contradictions(
     d: &mut Decoder<'_>,
-    at: Span,
     table: &Table,
     exclude: &[Exclusion],
     include: &[SwitchValues],
     positions: &Positions,
 ) {
-    let mut dead = false;
     for exclusion in exclude {
-        let names = exclusion.when.switches();
-        let axes: Vec<&Switch> = table.switches.iter().filter(|s| names.contains(&&s.name)).collect();
-        if !any_row(&axes, &|row| exclusion.when.holds(&|name| value_of(row, name))) {
-            dead = true;
-            let message = "no combination is excluded by this";
-            d.problem(exclusion.position, message, "correct the condition, or remove the entry");
+        match boxes(&exclusion.when, &table.switches) {
+            Some(found) if !found.is_empty() => {}
+            Some(_) => {
+                let message = "no combination is excluded by this";
+                d.problem(exclusion.position, message, "correct the condition, or remove the entry");
+            }
+            None => {
+                let message = "the condition is too complex: it falls apart into too many cases";
+                d.problem(exclusion.position, message, "write several entries of `exclude`");
+            }
         }
     }
-    let axes: Vec<&Switch> = table.switches.iter().collect();
-    let excluded = |row: &[Pair<'_>]| exclude.iter().find(|e| e.when.holds(&|name| value_of(row, name)));
-    if !dead && !exclude.is_empty() && !any_row(&axes, &|row| excluded(row).is_none()) {
-        d.problem(at, "all combinations are excluded", "nothing is left to run; narrow the conditions");
-        return;
-    }
     for (row, span) in include.iter().zip(&positions.include) {
-        let pairs: Vec<Pair<'_>> = row.iter().map(|(s, v)| (s, v)).collect();
-        if let Some(exclusion) = excluded(&pairs) {
+        let value_of =
+            |name: &SwitchName| row.iter().find(|(switch, _)| switch == name).map(|(_, value)| value);
+        if let Some(exclusion) = exclude.iter().find(|e| e.when.holds(&value_of)) {
             let problem = Problem::at(&d.source, *span, "the row is included and excluded at the same time")
                 .hint("remove the row, or narrow the condition")
                 .related(&d.source, exclusion.position, "excluded here");
             d.push(problem);
         }
-    }
-}
-
-fn value_of<'a>(row: &[Pair<'a>], name: &SwitchName) -> Option<&'a ValueName> {
-    row.iter().find(|(switch, _)| *switch == name).map(|(_, value)| *value)
-}
-
-type Pair<'a> = (&'a SwitchName, &'a ValueName);
-
-/// Whether the predicate holds for any row of the product.
-fn any_row(axes: &[&Switch], holds: &dyn Fn(&[Pair<'_>]) -> bool) -> bool {
-    let mut index = vec![0; axes.len()];
-    loop {
-        let row: Option<Vec<Pair<'_>>> =
-            axes.iter().zip(&index).map(|(s, i)| Some((&s.name, &s.values.get(*i)?.name))).collect();
-        // A switch without values spans no rows.
-        let Some(row) = row else { return false };
-        if holds(&row) {
-            return true;
+        let values: Vec<_> = row
+            .iter()
+            .filter_map(|(switch, value)| {
+                let switch = table.get(switch.as_str())?;
+                Some((switch, switch.values.iter().find(|v| v.name == *value)?))
+            })
+            .collect();
+        for (switch, value) in &values {
+            let Some(requires) = &value.requires else { continue };
+            let meets = |(name, wanted): (&SwitchName, &Vec<ValueName>)| {
+                value_of(name).is_some_and(|value| wanted.contains(value))
+            };
+            if !requires.values.iter().all(meets) {
+                let message =
+                    format!("the row has {}={} without what that requires", switch.name, value.name);
+                let problem = Problem::at(&d.source, *span, message)
+                    .hint("change the row, or the requirement")
+                    .related(&d.source, requires.position, "required here");
+                d.push(problem);
+            }
         }
-        let Some(turn) = (0..axes.len()).rev().find(|i| index[*i] + 1 < axes[*i].values.len()) else {
-            return false;
-        };
-        index[turn] += 1;
-        index[turn + 1..].fill(0);
+        let invalid: Vec<String> = values
+            .iter()
+            .filter(|(_, value)| value.refusal.is_some())
+            .map(|(switch, value)| format!("{}={}", switch.name, value.name))
+            .collect();
+        if invalid.len() > 1 {
+            let message = format!("the row has more than one invalid value: {}", invalid.join(", "));
+            d.problem(*span, message, "one at most: nobody could tell which of them was refused");
+        }
     }
 }
 
 impl Decoder<'_> {
     /// Switches, each with one or several of their values.
-    fn when(&mut self, node: &Node, table: &Table) -> Option<BTreeMap<SwitchName, Vec<ValueName>>> {
-        let entries =
-            self.free_map(node, "`when`", "write `{switch: value}` or `{switch: [value, value]}`")?;
+    pub(super) fn values(
+        &mut self,
+        node: &Node,
+        what: &str,
+        table: &Table,
+    ) -> Option<BTreeMap<SwitchName, Vec<ValueName>>> {
+        let entries = self.free_map(node, what, "write `{switch: value}` or `{switch: [value, value]}`")?;
         if entries.is_empty() {
-            self.problem(node.span, "`when` is empty and would hold always", "name a switch and its value");
+            let message = format!("{what} is empty and would hold always");
+            self.problem(node.span, message, "name a switch and its value");
             return None;
         }
         let mut when = BTreeMap::new();
@@ -251,7 +258,7 @@ impl Decoder<'_> {
         table.switches.iter().map(|s| Some((s.name.clone(), given.remove(&s.name)?))).collect()
     }
 
-    fn known_switch<'t>(&mut self, entry: &Entry, table: &'t Table) -> Option<&'t Switch> {
+    pub(super) fn known_switch<'t>(&mut self, entry: &Entry, table: &'t Table) -> Option<&'t Switch> {
         let switch = table.get(&entry.key);
         if switch.is_none() && table.is_known() && !table.broken.contains(&entry.key) && !table.too_many {
             let message = format!("there is no switch {}", quote(&entry.key));

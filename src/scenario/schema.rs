@@ -5,7 +5,7 @@
 
 #![expect(dead_code, reason = "the fields are never read, only described")]
 
-use super::{API_VERSION, MAX_SWITCHES, MAX_VALUES, MAX_WORKERS};
+use super::{API_VERSION, MAX_STRENGTH, MAX_SWITCHES, MAX_VALUES, MAX_WEIGHT, MAX_WORKERS};
 use crate::types::ProviderKind;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
@@ -130,13 +130,13 @@ struct Source {
 struct Switches {
     /// Kubernetes minors, quoted: unquoted, 1.30 is the number 1.3.
     #[schemars(length(min = 1, max = MAX_VALUES), extend("uniqueItems" = true))]
-    kubernetes: Option<Vec<Minor>>,
+    kubernetes: Option<Vec<Marked<Minor>>>,
     /// Numbers of control plane Machines.
     #[schemars(length(min = 1, max = MAX_VALUES), extend("uniqueItems" = true))]
-    control_planes: Option<Vec<ControlPlanes>>,
+    control_planes: Option<Vec<Marked<ControlPlanes>>>,
     /// Numbers of worker Machines.
-    #[schemars(length(min = 1, max = MAX_VALUES), inner(range(min = 0, max = MAX_WORKERS)), extend("uniqueItems" = true))]
-    workers: Option<Vec<u32>>,
+    #[schemars(length(min = 1, max = MAX_VALUES), extend("uniqueItems" = true))]
+    workers: Option<Vec<Marked<Workers>>>,
     /// Any other name: a switch of the stack.
     #[schemars(flatten)]
     others: BTreeMap<String, Vec<SwitchValue>>,
@@ -150,6 +150,30 @@ struct Minor(#[schemars(regex(pattern = r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$"))]
 #[derive(JsonSchema)]
 #[schemars(extend("enum" = [1, 3, 5, 7]))]
 struct ControlPlanes(u32);
+
+/// Worker Machines.
+#[derive(JsonSchema)]
+struct Workers(#[schemars(range(min = 0, max = MAX_WORKERS))] u32);
+
+/// A value alone, or with what a covering array should know of it.
+#[derive(JsonSchema)]
+#[schemars(untagged, rename = "{T}OrMarked")]
+enum Marked<T> {
+    Plain(T),
+    Marked(MarkedValue<T>),
+}
+
+/// A value, and what a covering array should know of it.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields, rename = "Marked{T}")]
+struct MarkedValue<T> {
+    name: T,
+    requires: Option<Requires>,
+    /// How much it is preferred where a covering array may choose.
+    #[schemars(range(min = 1, max = MAX_WEIGHT), extend("default" = 1))]
+    weight: Option<u32>,
+    default: Option<Yes>,
+}
 
 /// One value of a switch: a named patch on the cluster.
 #[derive(JsonSchema)]
@@ -169,13 +193,31 @@ struct SwitchValue {
     /// Checks that run only with this value.
     checks: Option<Vec<String>>,
     requires: Option<Requires>,
+    /// How much it is preferred where a covering array may choose.
+    #[schemars(range(min = 1, max = MAX_WEIGHT), extend("default" = 1))]
+    weight: Option<u32>,
+    default: Option<Yes>,
+    /// The cluster must be refused; at most one such value stands in a combination.
+    invalid: Option<Yes>,
+    /// A regular expression that the message of the refusal matches.
+    #[schemars(length(min = 1, max = 256))]
+    refusal: Option<String>,
 }
+
+/// What a cluster was before the switch existed: combinations with this value keep the ids that they had then.
+#[derive(JsonSchema)]
+#[schemars(extend("const" = true))]
+struct Yes(bool);
 
 /// What a value needs from its surroundings.
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, extend("minProperties" = 1))]
 struct Requires {
-    credentials: Credentials,
+    credentials: Option<Credentials>,
+    /// Values of other switches.
+    switches: Option<Values>,
+    /// Why the other switches must have these values.
+    because: Option<String>,
 }
 
 /// The kind of OpenStack credential.
@@ -210,7 +252,22 @@ enum All {
 #[schemars(deny_unknown_fields)]
 struct Strength {
     /// 2 = every pair of values.
-    #[schemars(range(min = 1, max = 6))]
+    #[schemars(range(min = 1, max = MAX_STRENGTH))]
+    strength: u8,
+    /// Switches that are covered more strongly.
+    #[schemars(length(max = 16))]
+    groups: Option<Vec<Group>>,
+}
+
+/// Switches that are covered more strongly than the rest.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Group {
+    /// Names of switches.
+    #[schemars(length(min = 1, max = MAX_SWITCHES), extend("uniqueItems" = true))]
+    of: Vec<String>,
+    /// 3 = every triple of values of these switches.
+    #[schemars(range(min = 1, max = MAX_STRENGTH))]
     strength: u8,
 }
 
@@ -350,6 +407,8 @@ mod tests {
             ("SwitchValue", keys::VALUE),
             ("Requires", keys::REQUIRES),
             ("Strength", keys::COVER),
+            ("Group", keys::GROUP),
+            ("MarkedMinor", keys::MARKED),
             ("Exclude", keys::EXCLUDE),
             ("Change", keys::CHANGE),
             ("Scale", keys::SCALE),

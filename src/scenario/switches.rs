@@ -4,9 +4,7 @@ use super::decode::Decoder;
 use super::document::keys;
 use super::problem::{Problem, Span, did_you_mean, one_of, quote};
 use super::tree::{Entry, Kind, Node, Scalar};
-use super::{
-    ClusterPatch, Credentials, MAX_COMBINATIONS, MAX_SWITCHES, MAX_VALUES, MAX_WORKERS, Switch, SwitchValue,
-};
+use super::{ClusterPatch, Credentials, MAX_SWITCHES, MAX_VALUES, MAX_WORKERS, Switch, SwitchValue, marks};
 use crate::types::{KubernetesMinor, SwitchName, ValueName};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -98,7 +96,7 @@ pub(super) fn read(d: &mut Decoder<'_>, node: &Node, hint: &str) -> Table {
         table.switches.extend(switch);
     }
     same_setting(d, &table);
-    too_many(d, node, entries, &mut table);
+    marks::requirements(d, entries, &mut table);
     table
 }
 
@@ -136,8 +134,8 @@ fn switch(d: &mut Decoder<'_>, entry: &Entry) -> Option<Switch> {
     let mut values: Vec<SwitchValue> = Vec::new();
     for item in items {
         let value = match key {
-            KUBERNETES => minor(d, item),
-            CONTROL_PLANES | WORKERS => count(d, item, key),
+            KUBERNETES => plain_or_marked(d, item, key, minor),
+            CONTROL_PLANES | WORKERS => plain_or_marked(d, item, key, count),
             _ => custom(d, item, key),
         };
         let Some(value) = value else { continue };
@@ -168,12 +166,32 @@ fn value(name: ValueName, patch: ClusterPatch, position: Span) -> SwitchValue {
         patch,
         checks: Vec::new(),
         credentials: None,
+        requires: None,
+        weight: 1,
+        default: false,
+        refusal: None,
         position,
         variable_positions: BTreeMap::new(),
     }
 }
 
-fn minor(d: &mut Decoder<'_>, item: &Node) -> Option<SwitchValue> {
+/// A value of a switch that the harness knows: alone, or as `{name: ..., weight: ...}`.
+fn plain_or_marked(
+    d: &mut Decoder<'_>,
+    item: &Node,
+    key: &str,
+    read: fn(&mut Decoder<'_>, &Node, &str) -> Option<SwitchValue>,
+) -> Option<SwitchValue> {
+    if !matches!(item.kind, Kind::Map(_)) {
+        return read(d, item, key);
+    }
+    let (fields, name) = marks::marked(d, item, &format!("a value of `{key}`"))?;
+    let mut value = read(d, name, key)?;
+    marks::marks(d, &fields, &mut value);
+    Some(SwitchValue { position: name.span, ..value })
+}
+
+fn minor(d: &mut Decoder<'_>, item: &Node, _: &str) -> Option<SwitchValue> {
     let hint = "write a minor such as \"1.34\"; the stack knows the patch version";
     if matches!(item.kind, Kind::Map(_) | Kind::List(_)) {
         d.wrong(item, "a value of `kubernetes`", "a quoted minor", hint);
@@ -228,8 +246,12 @@ fn custom(d: &mut Decoder<'_>, item: &Node, switch: &str) -> Option<SwitchValue>
     let checks = fields.get("checks").and_then(|node| d.checks(node, "`checks`"));
     let credentials = fields.entry("requires").and_then(|entry| {
         let requires = d.map(&entry.value, entry.key_span, "`requires`", keys::REQUIRES)?;
-        let node =
-            d.required(&requires, "credentials", "`requires`", "write `requires: {credentials: password}`")?;
+        if requires.get("credentials").is_none() && requires.get("switches").is_none() {
+            let hint =
+                "write `requires: {credentials: password}` or `requires: {switches: {controlPlanes: 3}}`";
+            d.problem(entry.key_span, "`requires` says nothing", hint);
+        }
+        let node = requires.get("credentials")?;
         match d.string(node, "`credentials`")? {
             "password" => Some(Credentials::Password),
             "application-credential" => Some(Credentials::ApplicationCredential),
@@ -246,7 +268,9 @@ fn custom(d: &mut Decoder<'_>, item: &Node, switch: &str) -> Option<SwitchValue>
     });
     let position = node.map_or(item.span, |node| node.span);
     let checks = checks.unwrap_or_default();
-    Some(SwitchValue { checks, credentials, variable_positions, ..value(name?, patch, position) })
+    let mut value = SwitchValue { checks, credentials, variable_positions, ..value(name?, patch, position) };
+    marks::marks(d, &fields, &mut value);
+    Some(value)
 }
 
 /// Two values that set the same are one value with two names: the matrix would run everything twice.
@@ -300,19 +324,4 @@ fn same_setting(d: &mut Decoder<'_>, table: &Table) {
         }
     }
     found.into_iter().for_each(|problem| d.push(problem));
-}
-
-/// Counts before anything is multiplied out.
-fn too_many(d: &mut Decoder<'_>, node: &Node, entries: &[Entry], table: &mut Table) {
-    let product = table.switches.iter().try_fold(1_usize, |n, s| n.checked_mul(s.values.len().max(1)));
-    if product.is_none_or(|n| n > MAX_COMBINATIONS) {
-        table.too_many = true;
-        let count = product.map_or_else(|| "far too many".to_owned(), |n| n.to_string());
-        let at = entries.first().map_or(node.span, |e| e.key_span);
-        d.problem(
-            at,
-            format!("the switches span {count} combinations, {MAX_COMBINATIONS} are allowed"),
-            "remove values or switches, or split the scenario into several files",
-        );
-    }
 }
