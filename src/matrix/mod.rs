@@ -1,5 +1,6 @@
 //! Scenarios x selection -> the combinations to run, and those left out, each with its reason. Pure.
 
+pub mod cover;
 mod expand;
 mod select;
 
