@@ -46,6 +46,7 @@ impl Commands {
         } else {
             again.extend(args.files.iter().map(|file| file.display().to_string()));
             again.extend(args.trust.words());
+            again.extend(args.planning.select.cover.words());
         }
         again.extend(place);
         again.push("--only".into());

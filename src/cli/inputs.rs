@@ -62,6 +62,58 @@ pub(super) struct SelectArgs {
     /// Only one part of the whole, e.g. 2/4
     #[arg(long, value_name = "K/N")]
     shard: Option<Shard>,
+    #[command(flatten)]
+    pub(super) cover: CoverArgs,
+}
+
+/// How covering arrays are made.
+#[derive(Debug, Clone, Args)]
+pub(super) struct CoverArgs {
+    /// Keep what can be kept of the combinations of this earlier plan, as `plan --format json` writes it and a run
+    /// keeps it
+    #[arg(long, value_name = "PLAN")]
+    pub(super) since: Option<PathBuf>,
+    /// How long to search for a smaller covering array, in steps of about a microsecond
+    #[arg(long, value_name = "STEPS", default_value_t = matrix::DEFAULT_STEPS)]
+    effort: u64,
+    /// Another seed gives another covering array
+    #[arg(long, value_name = "N", default_value_t = matrix::DEFAULT_SEED)]
+    seed: u64,
+}
+
+impl Default for CoverArgs {
+    fn default() -> Self {
+        Self { since: None, effort: matrix::DEFAULT_STEPS, seed: matrix::DEFAULT_SEED }
+    }
+}
+
+impl CoverArgs {
+    /// As words of a command line.
+    pub(super) fn words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        if let Some(file) = &self.since {
+            words.extend(["--since".to_owned(), file.display().to_string()]);
+        }
+        if self.effort != matrix::DEFAULT_STEPS {
+            words.extend(["--effort".to_owned(), self.effort.to_string()]);
+        }
+        if self.seed != matrix::DEFAULT_SEED {
+            words.extend(["--seed".to_owned(), self.seed.to_string()]);
+        }
+        words
+    }
+
+    /// The earlier plan, if one is given.
+    pub(super) fn earlier(&self) -> Result<Option<Plan>, Exit> {
+        let Some(file) = &self.since else { return Ok(None) };
+        let hint = "write one with `stack-e2e plan FILE --format json`, or name the plan.json of a run";
+        let refuse = |why: String| {
+            screen::complain(&format!("`{}` cannot be read as a plan: {why}", file.display()), hint);
+            Exit::BadInput
+        };
+        let bytes = std::fs::read(file).map_err(|error| refuse(error.to_string()))?;
+        serde_json::from_slice(&bytes).map(Some).map_err(|error| refuse(error.to_string()))
+    }
 }
 
 /// How to plan.
@@ -108,7 +160,8 @@ pub(super) fn load(args: &FileArgs) -> Result<Vec<Scenario>, Exit> {
 
 /// Multiplies the files out and keeps what is asked for.
 pub(super) fn select(scenarios: &[Scenario], args: &SelectArgs) -> Result<Matrix, Exit> {
-    let matrix = matrix::expand(scenarios).map_err(|problems| refuse(&problems))?;
+    let matrix =
+        matrix::expand(scenarios, &[], matrix::Effort::default()).map_err(|problems| refuse(&problems))?;
     let selection = Selection { wanted: args.wanted.clone(), only: args.only.clone(), shard: args.shard };
     let matrix = matrix::select(matrix, &selection).map_err(|error| {
         screen::error(&error, Some("`stack-e2e plan FILE` shows all combinations"));

@@ -3,7 +3,8 @@
 use super::exit::Exit;
 use super::inputs::{self, FileArgs, PlanningArgs};
 use super::screen;
-use crate::plan::{Plan, StepAction};
+use crate::plan::{Difference, Plan, StepAction};
+use crate::report;
 use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets};
 use std::collections::BTreeMap;
@@ -32,13 +33,30 @@ pub(super) fn run(args: &PlanArgs) -> Exit {
     match inputs::plan(&args.files, &args.planning, &args.testbed.settings(), false) {
         Ok(plan) => {
             screen::data(&match args.format {
-                Format::Table => table(&plan),
+                Format::Table => match difference(&plan, &args.planning) {
+                    Ok(since) => table(&plan) + &since,
+                    Err(exit) => return exit,
+                },
                 Format::Json => serde_json::to_string_pretty(&plan).unwrap_or_default(),
             });
             Exit::Passed
         }
         Err(exit) => exit,
     }
+}
+
+/// What is new since the plan that `--since` names.
+fn difference(plan: &Plan, args: &PlanningArgs) -> Result<String, Exit> {
+    let (cover, file) = (&args.select.cover, &args.select.cover.since);
+    let Some((earlier, file)) = cover.earlier()?.zip(file.as_ref()) else { return Ok(String::new()) };
+    let Difference { kept, new, gone } = plan.difference(&earlier);
+    let (file, kinds) = (file.display(), [("new ", &new), ("gone", &gone)]);
+    let mut text =
+        format!("\n\nsince {file}: {kept} combinations as they were, {} new, {} gone", new.len(), gone.len());
+    for (what, (id, name)) in kinds.iter().flat_map(|(what, list)| list.iter().map(move |one| (what, one))) {
+        let _ = write!(text, "\n  {what}  {id}  {name}");
+    }
+    Ok(text)
 }
 
 /// The plan for people.
@@ -64,6 +82,10 @@ fn table(plan: &Plan) -> String {
     }
     let mut text: String = table.to_string().lines().flat_map(|line| [line.trim_end(), "\n"]).collect();
     let _ = write!(text, "\n{} combinations, at most {} clusters at once", plan.runs.len(), plan.concurrency);
+    let covered = report::coverage(&plan.coverage);
+    if !covered.is_empty() {
+        let _ = write!(text, "\n\n{}", covered.trim_end());
+    }
     let mut reasons: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for left_out in &plan.left_out {
         reasons.entry(&left_out.reason).or_default().push(&left_out.name);

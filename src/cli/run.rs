@@ -37,7 +37,7 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) trust: TrustArgs,
     #[command(flatten)]
-    planning: PlanningArgs,
+    pub(super) planning: PlanningArgs,
     /// Finish a run that was killed or interrupted: tear down what it left, then do what it has not done
     #[arg(long, value_name = "RUN", conflicts_with_all = ["files", "rerun_failed", "allow_env", "root",
           "wanted", "only", "shard", "concurrency", "keep", "keep_on_failure"])]

@@ -1,104 +1,246 @@
-//! Scenarios -> the full product of their switches, less what they exclude.
+//! Scenarios -> the combinations of their switches: the full product, or a covering array.
 
-use super::{Combination, LeftOut, Matrix};
+use super::cover::{Cover as Covered, CoverError, OPEN, Request, Requirement, cover};
+use super::lower::Lowered;
+use super::{Combination, Cost, LeftOut, Matrix};
 use crate::scenario::{ClusterPatch, Cover, Problem, Problems, Scenario, SwitchValue};
-use crate::types::{CheckName, CombinationId, SwitchName, SwitchValues, ValueName};
+use crate::types::{CheckName, CombinationId, SwitchName, SwitchValues};
 use std::collections::BTreeMap;
 
-/// Multiplies the switches of every scenario, in the order of the scenarios; the last switch varies fastest.
+/// How long is searched unless said otherwise: a few hundredths of a second.
+pub const DEFAULT_STEPS: u64 = 20_000;
+/// The seed unless said otherwise.
+pub const DEFAULT_SEED: u64 = 1;
+
+/// How covering arrays are made.
+#[derive(Clone, Copy)]
+pub struct Effort<'a> {
+    /// How long is searched for a smaller array, in steps: see [`Request::steps`].
+    pub steps: u64,
+    /// The seed of the random choices: equal seeds and steps give equal arrays.
+    pub seed: u64,
+    /// How many searches run at once; the result does not depend on it.
+    pub threads: usize,
+    /// Among arrays of one size the cheapest is taken.
+    pub cost: Option<Cost<'a>>,
+    /// How many more combinations than the fewest the cheapest may have.
+    pub slack: usize,
+}
+
+impl Default for Effort<'_> {
+    fn default() -> Self {
+        Self { steps: DEFAULT_STEPS, seed: DEFAULT_SEED, threads: 1, cost: None, slack: 0 }
+    }
+}
+
+/// A combination of an earlier plan: its scenario and values.
+pub type Earlier = (String, SwitchValues);
+
+/// The combinations of every scenario, in the order of the scenarios. Those of one scenario are in the order of its
+/// switches and values; the last switch varies fastest. What a covering array can, it keeps of `earlier`.
 ///
 /// # Errors
-/// A scenario wants a cover that this version cannot compute, or two combinations have one id.
-pub fn expand(scenarios: &[Scenario]) -> Result<Matrix, Problems> {
+/// The rules of a scenario leave nothing to run, there is more to cover than fits into memory, or two combinations have
+/// one id.
+pub fn expand(scenarios: &[Scenario], earlier: &[Earlier], effort: Effort<'_>) -> Result<Matrix, Problems> {
     let mut matrix = Matrix::default();
     let mut problems = Vec::new();
-    let mut ids: BTreeMap<CombinationId, String> = BTreeMap::new();
     for scenario in scenarios {
-        match cover(scenario) {
-            Ok(rows) => rows.iter().for_each(|row| add(&mut matrix, scenario, row)),
-            Err(problem) => problems.push(*problem),
+        let added = match &scenario.cover {
+            Cover::All => product(&mut matrix, scenario),
+            Cover::Tuples { strength, groups } => {
+                let mut requirements = vec![Requirement {
+                    parameters: (0..scenario.switches.len()).collect(),
+                    strength: usize::from(*strength),
+                }];
+                requirements.extend(groups.iter().map(|group| {
+                    Requirement {
+                        parameters: group
+                            .of
+                            .iter()
+                            .filter_map(|name| scenario.switches.iter().position(|s| s.name == *name))
+                            .collect(),
+                        strength: usize::from(group.strength),
+                    }
+                }));
+                array(&mut matrix, scenario, requirements, earlier, effort)
+            }
+        };
+        if let Err(problem) = added {
+            problems.push(*problem);
         }
     }
-    let all = matrix.combinations.iter().chain(matrix.left_out.iter().map(|l| &l.combination));
-    for combination in all {
-        let name = format!("{}: {}", combination.scenario, combination.name());
-        if let Some(other) = ids.insert(combination.id.clone(), name.clone())
-            && let Some(scenario) = scenarios.iter().find(|s| s.name == combination.scenario)
+    problems.extend(same_ids(&matrix, scenarios));
+    if problems.is_empty() { Ok(matrix) } else { Err(Problems(problems)) }
+}
+
+fn same_ids(matrix: &Matrix, scenarios: &[Scenario]) -> Vec<Problem> {
+    let mut ids: BTreeMap<&CombinationId, String> = BTreeMap::new();
+    let mut problems = Vec::new();
+    let left_out = matrix.left_out.iter().filter_map(|l| Some((l.id.as_ref()?, &l.scenario, l.name())));
+    let all = matrix.combinations.iter().map(|c| (&c.id, &c.scenario, c.name())).chain(left_out);
+    for (id, scenario, name) in all {
+        let name = format!("{scenario}: {name}");
+        if let Some(other) = ids.insert(id, name.clone())
+            && let Some(scenario) = scenarios.iter().find(|s| s.name == *scenario)
         {
-            let message = format!("`{other}` and `{name}` have the same id {}", combination.id);
+            let message = format!("`{other}` and `{name}` have the same id {id}");
             let hint = "a coincidence of 1 in 10^12; rename the scenario or a value";
             problems.push(scenario.problem(scenario.positions.name, message).hint(hint));
         }
     }
-    if problems.is_empty() { Ok(matrix) } else { Err(Problems(problems)) }
+    problems
 }
 
-type Row<'s> = Vec<(&'s SwitchName, &'s SwitchValue)>;
-
-/// The rows that a scenario wants. This is the place where other covers than the full product join.
-fn cover(scenario: &Scenario) -> Result<Vec<Row<'_>>, Box<Problem>> {
-    match &scenario.cover {
-        Cover::All => Ok(product(scenario)),
-        Cover::Tuples { .. } => Err(Box::new(
-            scenario
-                .problem(scenario.positions.cover, "covering arrays are not available in this version")
-                .hint("write `cover: all`, and narrow it with `exclude` or `--where`"),
-        )),
-    }
+fn lowered(scenario: &Scenario) -> Result<Lowered<'_>, Box<Problem>> {
+    Lowered::of(scenario)
+        .map_err(|error| Box::new(scenario.problem(scenario.positions.cover, error.to_string())))
 }
 
-fn product(scenario: &Scenario) -> Vec<Row<'_>> {
-    let mut rows: Vec<Row<'_>> = vec![Vec::new()];
-    for switch in &scenario.switches {
-        let mut longer = Vec::with_capacity(rows.len() * switch.values.len());
-        for row in &rows {
-            for value in &switch.values {
-                longer.push(row.iter().copied().chain([(&switch.name, value)]).collect());
-            }
+/// The full product. The loader has seen to it that it is small enough to list what it leaves out.
+fn product(matrix: &mut Matrix, scenario: &Scenario) -> Result<(), Box<Problem>> {
+    let lowered = lowered(scenario)?;
+    let before = matrix.combinations.len();
+    let mut row = vec![0_u8; scenario.switches.len()];
+    loop {
+        let values = lowered.values(&row);
+        let broken = lowered.broken_by(&row);
+        let reason = broken.map(|origin| format!("excluded: {}", lowered.because(&[origin])));
+        let combination = combination(scenario, &values);
+        match reason {
+            None => matrix.combinations.push(combination),
+            Some(reason) => matrix.left_out.push(LeftOut {
+                scenario: scenario.name.clone(),
+                id: Some(combination.id),
+                values,
+                reason,
+            }),
         }
-        rows = longer;
+        let turn =
+            (0..row.len()).rev().find(|at| usize::from(row[*at]) + 1 < scenario.switches[*at].values.len());
+        let Some(turn) = turn else { break };
+        row[turn] += 1;
+        row[turn + 1..].fill(0);
     }
-    rows
+    if matrix.combinations.len() == before {
+        let origins = lowered.solver().forbidden_by(&vec![None; row.len()]).unwrap_or_default();
+        return Err(Box::new(lowered.contradiction(&origins)));
+    }
+    Ok(())
 }
 
-fn add(matrix: &mut Matrix, scenario: &Scenario, row: &Row<'_>) {
-    let combination = combination(scenario, row);
-    let value = |name: &SwitchName| row.iter().find(|(s, _)| *s == name).map(|(_, v)| &v.name);
-    let excluded = scenario.exclude.iter().find(|e| e.when.holds(&value));
-    match excluded {
-        None => matrix.combinations.push(combination),
-        Some(exclusion) => {
-            let reason = format!("excluded: {}", exclusion.because);
-            matrix.left_out.push(LeftOut { combination, reason });
-        }
-    }
-}
-
-fn combination(scenario: &Scenario, row: &Row<'_>) -> Combination {
-    let pair = |(switch, value): &(&SwitchName, &SwitchValue)| -> (SwitchName, ValueName) {
-        ((*switch).clone(), value.name.clone())
+/// A covering array.
+fn array(
+    matrix: &mut Matrix,
+    scenario: &Scenario,
+    requirements: Vec<Requirement>,
+    earlier: &[Earlier],
+    effort: Effort<'_>,
+) -> Result<(), Box<Problem>> {
+    let lowered = lowered(scenario)?;
+    let (invalid, weights) = lowered.marks();
+    let seeds = scenario.include.iter().filter_map(|row| lowered.row(row).ok()).collect();
+    let own = earlier.iter().filter(|(name, _)| name == scenario.name.as_str());
+    let keep = own.filter_map(|(_, values)| kept(scenario, lowered.row(values).ok()?)).collect();
+    let patches = |rows: &[super::cover::Row]| -> u64 {
+        let combinations: Vec<Combination> =
+            rows.iter().map(|row| combination(scenario, &lowered.values(row))).collect();
+        effort.cost.map_or(0, |cost| cost(scenario, &combinations))
     };
-    let values: SwitchValues = row.iter().map(pair).collect();
+    let request = Request {
+        requirements,
+        seeds,
+        keep,
+        weights,
+        invalid,
+        seed: effort.seed,
+        steps: effort.steps,
+        searches: 1,
+        threads: effort.threads,
+        cost: effort.cost.is_some().then_some(&patches),
+        slack: effort.slack,
+    };
+    let covered =
+        cover(&lowered.model, &request).map_err(|error| Box::new(refused(scenario, &lowered, &error)))?;
+    let Covered { mut rows, lower_bound, optimal, infeasible, .. } = covered;
+    rows.sort_unstable();
+    matrix.combinations.extend(rows.iter().map(|row| combination(scenario, &lowered.values(row))));
+    let mut solver = lowered.solver();
+    for one in infeasible {
+        let mut origins = one.origins;
+        if origins.is_empty() {
+            let mut cells = vec![None; scenario.switches.len()];
+            one.tuple.iter().for_each(|(parameter, value)| cells[*parameter] = Some(*value));
+            origins = solver.forbidden_by(&cells).unwrap_or_default();
+        }
+        if lowered.goes_without_saying(&origins) {
+            continue;
+        }
+        matrix.left_out.push(LeftOut {
+            scenario: scenario.name.clone(),
+            id: None,
+            values: lowered.partial(one.tuple),
+            reason: format!("excluded: {}", lowered.because(&origins)),
+        });
+    }
+    matrix.bounds.insert(scenario.name.clone(), super::Bound { rows: lower_bound, optimal });
+    Ok(())
+}
+
+/// A row of an earlier plan in today's switches: a switch that is new has its default, or is open.
+fn kept(scenario: &Scenario, row: Vec<Option<u8>>) -> Option<Vec<u8>> {
+    let cell = |(at, value): (usize, Option<u8>)| {
+        let default = || scenario.switches[at].values.iter().position(|value| value.default);
+        value.or_else(|| default().and_then(|v| u8::try_from(v).ok())).unwrap_or(OPEN)
+    };
+    Some(row.into_iter().enumerate().map(cell).collect())
+}
+
+fn refused(scenario: &Scenario, lowered: &Lowered<'_>, error: &CoverError) -> Problem {
+    match error {
+        CoverError::Contradiction { origins } => lowered.contradiction(origins),
+        CoverError::Seed { seed, origins } => {
+            let span = scenario.positions.include.get(*seed).copied().unwrap_or(scenario.positions.cover);
+            let message = format!("the row cannot run: {}", lowered.because(origins));
+            scenario.problem(span, message).hint("remove the row, or narrow the rule")
+        }
+        CoverError::TooLarge { .. } | CoverError::Shape { .. } | CoverError::Strength(_) => scenario
+            .problem(scenario.positions.cover, error.to_string())
+            .hint("choose a lower strength, and a group for what needs more"),
+    }
+}
+
+/// The combination with these values.
+pub(super) fn combination(scenario: &Scenario, values: &SwitchValues) -> Combination {
     let mut patch = ClusterPatch::default();
     let mut checks: Vec<CheckName> = Vec::new();
-    for (_, value) in row {
+    let mut refusal = None;
+    let known: Vec<(&SwitchName, &SwitchValue)> =
+        values.iter().filter_map(|(s, v)| Some((s, scenario.value(s, v)?))).collect();
+    for (_, value) in &known {
         // The loader has seen to it that no two switches set the same thing.
         let ClusterPatch { kubernetes, control_planes, workers, variables } = &value.patch;
         patch.kubernetes = patch.kubernetes.or(*kubernetes);
         patch.control_planes = patch.control_planes.or(*control_planes);
         patch.workers = patch.workers.or(*workers);
         patch.variables.extend(variables.clone());
+        refusal = refusal.or_else(|| value.refusal.clone());
         for check in &value.checks {
             if !scenario.checks.contains(check) && !checks.contains(check) {
                 checks.push(check.clone());
             }
         }
     }
+    // What a cluster was before a switch existed is not part of the name that it had then.
+    let telling = known.iter().filter(|(_, value)| !value.default);
+    let identity: SwitchValues =
+        telling.map(|(switch, value)| ((*switch).clone(), value.name.clone())).collect();
     Combination {
-        id: CombinationId::new(scenario.name.as_str(), &values),
+        id: CombinationId::new(scenario.name.as_str(), &identity),
         scenario: scenario.name.clone(),
-        values,
+        values: values.clone(),
         patch,
         checks,
+        refusal,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Combination, LeftOut, Matrix};
 use crate::scenario::did_you_mean;
-use crate::types::{SwitchName, ValueName};
+use crate::types::{CombinationId, SwitchName, SwitchValues, ValueName};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
@@ -113,7 +113,7 @@ fn hint(meant: Option<&str>) -> String {
 pub fn select(matrix: Matrix, selection: &Selection) -> Result<Matrix, SelectError> {
     check_wanted(&matrix, &selection.wanted)?;
     let only = only(&matrix, &selection.only)?;
-    let Matrix { combinations, mut left_out } = matrix;
+    let Matrix { combinations, mut left_out, bounds } = matrix;
     let mut kept = Vec::new();
     let mut position = 0;
     for combination in combinations {
@@ -133,25 +133,31 @@ pub fn select(matrix: Matrix, selection: &Selection) -> Result<Matrix, SelectErr
         }
         match reason {
             None => kept.push(combination),
-            Some(reason) => left_out.push(LeftOut { combination, reason }),
+            Some(reason) => left_out.push(LeftOut {
+                scenario: combination.scenario,
+                id: Some(combination.id),
+                values: combination.values,
+                reason,
+            }),
         }
     }
-    Ok(Matrix { combinations: kept, left_out })
+    Ok(Matrix { combinations: kept, left_out, bounds })
 }
 
-fn all(matrix: &Matrix) -> impl Iterator<Item = &Combination> {
-    matrix.combinations.iter().chain(matrix.left_out.iter().map(|l| &l.combination))
+/// The values of everything that runs or does not.
+fn all(matrix: &Matrix) -> impl Iterator<Item = &SwitchValues> {
+    matrix.combinations.iter().map(|c| &c.values).chain(matrix.left_out.iter().map(|l| &l.values))
 }
 
 fn check_wanted(matrix: &Matrix, wanted: &[(SwitchName, ValueName)]) -> Result<(), SelectError> {
     for (switch, value) in wanted {
         let switches: BTreeSet<&str> =
-            all(matrix).flat_map(|c| c.values.iter().map(|(s, _)| s.as_str())).collect();
+            all(matrix).flat_map(|values| values.iter().map(|(s, _)| s.as_str())).collect();
         if !switches.contains(switch.as_str()) {
             let meant = did_you_mean(switch.as_str(), switches).map(str::to_owned);
             return Err(SelectError::Switch { name: switch.to_string(), meant });
         }
-        let pairs = all(matrix).flat_map(|c| c.values.iter());
+        let pairs = all(matrix).flatten();
         let values: BTreeSet<&str> = pairs.filter(|(s, _)| s == switch).map(|(_, v)| v.as_str()).collect();
         if !values.contains(value.as_str()) {
             let meant = did_you_mean(value.as_str(), values).map(str::to_owned);
@@ -162,17 +168,21 @@ fn check_wanted(matrix: &Matrix, wanted: &[(SwitchName, ValueName)]) -> Result<(
 }
 
 fn only<'s>(matrix: &Matrix, starts: &'s [String]) -> Result<BTreeSet<String>, SelectError> {
+    let left_out = matrix.left_out.iter().filter_map(|l| Some((l.id.as_ref()?, Some(l.reason.as_str()))));
+    let all: Vec<_> = matrix.combinations.iter().map(|c| (&c.id, None)).chain(left_out).collect();
     let find = |start: &'s String| {
-        let fits = |c: &&Combination| !start.is_empty() && c.id.as_str().starts_with(start.as_str());
-        let found: Vec<&Combination> = all(matrix).filter(fits).take(6).collect();
+        let fits = |(id, _): &&(&CombinationId, Option<&str>)| {
+            !start.is_empty() && id.as_str().starts_with(start.as_str())
+        };
+        let found: Vec<_> = all.iter().filter(fits).take(6).collect();
         match found.as_slice() {
             [] => Err(SelectError::Id(start.clone())),
-            [one] => match matrix.left_out.iter().find(|l| l.combination.id == one.id) {
-                Some(l) => Err(SelectError::LeftOut { id: one.id.to_string(), reason: l.reason.clone() }),
-                None => Ok(one.id.to_string()),
-            },
+            [(id, Some(reason))] => {
+                Err(SelectError::LeftOut { id: id.to_string(), reason: (*reason).to_owned() })
+            }
+            [(id, None)] => Ok(id.to_string()),
             several => {
-                let ids = several.iter().take(5).map(|c| c.id.to_string()).collect();
+                let ids = several.iter().take(5).map(|(id, _)| id.to_string()).collect();
                 Err(SelectError::Ambiguous { start: start.clone(), ids })
             }
         }

@@ -8,7 +8,7 @@ use crate::scenario::{Change, Problem, Problems, Scenario, Span};
 use crate::stack::{Stack, variables};
 use crate::types::{
     CaseId, CheckName, ClusterName, CombinationId, KubernetesMinor, Namespace, Owner, ProviderKind, Release,
-    RunId, Target,
+    RunId, ScenarioName, Target,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -99,11 +99,11 @@ pub fn build(
             .sort_by_key(|problem| (problem.file().to_owned(), problem.span().line, problem.span().column));
         return Err(Problems(found.errors));
     }
-    let scenario_of = |combination: &Combination| scenarios.iter().find(|s| s.name == combination.scenario);
+    let scenario_of = |name: &ScenarioName| scenarios.iter().find(|s| s.name == *name);
     let left_out = matrix.left_out.iter().map(|left_out| LeftOutInfo {
-        name: left_out.combination.name(),
-        scenario: left_out.combination.scenario.to_string(),
-        stack: scenario_of(&left_out.combination).map(stack_name).unwrap_or_default(),
+        name: left_out.name(),
+        scenario: left_out.scenario.to_string(),
+        stack: scenario_of(&left_out.scenario).map(stack_name).unwrap_or_default(),
         reason: left_out.reason.clone(),
     });
     let plan = Plan {
@@ -119,6 +119,7 @@ pub fn build(
         left_out: left_out.collect(),
         shard: options.shard,
         keep_on_failure: options.keep_on_failure,
+        coverage: crate::matrix::coverage(scenarios, matrix),
     };
     Ok((plan, found.warnings))
 }
@@ -196,12 +197,18 @@ fn planned(
         found.error(problem.hint(format!("it has {has}")));
         return None;
     };
-    variable_problems(scenario, combination, stack, minor, found);
+    // What is wrong with an invalid value is for the API server to say.
+    if combination.refusal.is_none() {
+        variable_problems(scenario, combination, stack, minor, found);
+    }
     let control_planes = patch.control_planes.unwrap_or(1);
     let workers = patch.workers.unwrap_or(scenario.workers);
     let start = Target { release: release.clone(), control_planes, workers };
     let next_release = release_of(minor.next());
-    let steps = steps(scenario, combination, options, start, &mut release_of);
+    let steps = match combination.refusal {
+        Some(_) => Vec::new(),
+        None => steps(scenario, combination, options, start, &mut release_of),
+    };
     let id = combination.id.clone();
     let Some(cluster) = cluster_name(&id, &options.run) else {
         found.error(scenario.problem(Span::default(), format!("no cluster can be named after `{id}`")));
@@ -221,6 +228,7 @@ fn planned(
         steps,
         timeouts: scenario.timeouts,
         switches: combination.values.iter().map(|(s, v)| (s.to_string(), v.to_string())).collect(),
+        refusal: combination.refusal.as_ref().map(|pattern| pattern.0.as_str().to_owned()),
         id,
     })
 }

@@ -5,9 +5,11 @@ mod build;
 pub use build::{KnownCheck, PlanOptions, build, minors};
 
 use crate::event::{LeftOutInfo, UnitInfo};
+use crate::matrix::Coverage;
 use crate::scenario::{Change, Timeouts};
 use crate::types::{
-    CaseId, CheckName, ClusterName, CombinationId, Namespace, Owner, ProviderKind, Release, RunId, Target,
+    CaseId, CheckName, ClusterName, CombinationId, Namespace, Owner, ProviderKind, Release, RunId,
+    SwitchName, SwitchValues, Target, ValueName,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -44,6 +46,9 @@ pub struct Plan {
     pub shard: Option<(u32, u32)>,
     /// Whether clusters of failed units are kept.
     pub keep_on_failure: bool,
+    /// What the runs cover, by scenario.
+    #[serde(default)]
+    pub coverage: Vec<Coverage>,
 }
 
 /// One combination, planned.
@@ -77,6 +82,10 @@ pub struct PlannedRun {
     pub switches: BTreeMap<String, String>,
     /// Failures that are known: case id (without the change suffix) -> reason.
     pub expected: BTreeMap<CheckName, String>,
+    /// When given, the cluster must be refused, with a message that this regular expression matches; there are no
+    /// steps then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<String>,
 }
 
 /// One step of a unit between provision and tear-down.
@@ -102,6 +111,17 @@ pub enum StepAction {
     Skip(String),
 }
 
+/// What tells two plans apart.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Difference {
+    /// How many combinations are in both.
+    pub kept: usize,
+    /// Id and name of those that only the later plan has, in its order.
+    pub new: Vec<(CombinationId, String)>,
+    /// Id and name of those that only the earlier plan has, in its order.
+    pub gone: Vec<(CombinationId, String)>,
+}
+
 /// What makes a new run of an old plan.
 #[derive(Debug, Clone)]
 pub struct Again {
@@ -122,6 +142,29 @@ pub struct Again {
 }
 
 impl Plan {
+    /// What this plan runs that an earlier one did not, and the other way round.
+    #[must_use]
+    pub fn difference(&self, earlier: &Self) -> Difference {
+        let lacks = |of: &Self, other: &Self| -> Vec<(CombinationId, String)> {
+            let lacking = of.runs.iter().filter(|run| !other.runs.iter().any(|o| o.id == run.id));
+            lacking.map(|run| (run.id.clone(), run.name.clone())).collect()
+        };
+        let new = lacks(self, earlier);
+        Difference { kept: self.runs.len() - new.len(), new, gone: lacks(earlier, self) }
+    }
+
+    /// The values of its runs, for a later plan that keeps what it can.
+    #[must_use]
+    pub fn rows(&self) -> Vec<(String, SwitchValues)> {
+        let row = |run: &PlannedRun| {
+            let pair = |(switch, value): (&String, &String)| {
+                Some((SwitchName::new(switch.clone()).ok()?, ValueName::new(value.clone()).ok()?))
+            };
+            (run.scenario.clone(), run.switches.iter().filter_map(pair).collect())
+        };
+        self.runs.iter().map(row).collect()
+    }
+
     /// The plan of a new run that does some of the combinations of this one again, exactly as they were planned.
     /// `None` when a cluster cannot be named after the new run.
     #[must_use]
@@ -145,6 +188,7 @@ impl Plan {
             concurrency: again.concurrency.unwrap_or(self.concurrency).max(1),
             shard: self.shard,
             keep_on_failure: again.keep_on_failure,
+            coverage: Vec::new(),
         })
     }
 }

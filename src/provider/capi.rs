@@ -417,6 +417,7 @@ mod tests {
             timeouts: crate::scenario::Timeouts::default(),
             switches: [].into(),
             expected: [].into(),
+            refusal: None,
         };
         Plan {
             namespace: manifest::namespace_name(&run).unwrap(),
@@ -431,6 +432,7 @@ mod tests {
             concurrency: 1,
             shard: None,
             keep_on_failure: false,
+            coverage: vec![],
         }
     }
 

@@ -243,7 +243,12 @@ impl Unit {
             created.unwrap_or_else(|_| Err(overdue("the create call", CALL_LIMIT)))?;
             self.world.provision(run, memory, self.why(Phase::Provision)).await
         };
-        match self.guarded("provisioning", run.timeouts.provision + CALL_LIMIT, work).await {
+        let ended = self.guarded("provisioning", run.timeouts.provision + CALL_LIMIT, work).await;
+        let ended = match &run.refusal {
+            Some(pattern) => refused_as_wanted(pattern, ended),
+            None => ended,
+        };
+        match ended {
             Ok(note) => self.ended(&case, started, Outcome::Passed { note }),
             Err(failure) => {
                 self.ended(&case, started, failed(failure.clone()));
@@ -481,6 +486,34 @@ fn case(name: &str) -> CaseId {
 
 fn failed(failure: Failure) -> Outcome {
     Outcome::Failed { failure, expected: None }
+}
+
+/// The verdict on a cluster that has an invalid value: it is to be refused, and with the words that are expected.
+fn refused_as_wanted(pattern: &str, ended: Result<String, Failure>) -> Result<String, Failure> {
+    let failed = |summary: String| Err(Failure::new(FailureClass::CheckFailed, summary));
+    let regex = match regex::Regex::new(pattern) {
+        Ok(regex) => regex,
+        Err(error) => {
+            let words = format!("the pattern of the refusal cannot be used: {error}");
+            return Err(Failure::new(FailureClass::Harness, words));
+        }
+    };
+    match ended {
+        Ok(note) => {
+            failed(format!("the cluster was to be refused (`{pattern}`), but it was accepted: {note}"))
+        }
+        Err(failure) if !matches!(failure.class, FailureClass::Refused | FailureClass::Terminal) => {
+            Err(failure)
+        }
+        Err(failure) if regex.is_match(&failure.summary) => {
+            Ok(format!("refused, as it must be: {}", failure.summary))
+        }
+        Err(failure) => {
+            let summary =
+                format!("refused, but not with the expected words `{pattern}`: {}", failure.summary);
+            Err(Failure { class: FailureClass::CheckFailed, summary, ..failure })
+        }
+    }
 }
 
 /// The cause of a unit's failure says in which case it came up.

@@ -107,7 +107,7 @@ pub struct Problem {
     message: String,
     hint: Option<String>,
     /// Another place that explains the first: where it is, and what stands there.
-    related: Option<Box<(Arc<SourceText>, Span, String)>>,
+    related: Vec<(Arc<SourceText>, Span, String)>,
 }
 
 impl Problem {
@@ -115,7 +115,7 @@ impl Problem {
     #[must_use]
     pub fn at(source: &Arc<SourceText>, span: Span, message: impl AsRef<str>) -> Self {
         let message = clean(message.as_ref());
-        Self { source: source.clone(), span, message, hint: None, related: None }
+        Self { source: source.clone(), span, message, hint: None, related: Vec::new() }
     }
 
     /// A problem of a whole file, e.g. one that cannot be read.
@@ -143,7 +143,7 @@ impl Problem {
     /// Adds a second place that explains the first, e.g. where a name was used before.
     #[must_use]
     pub fn related(mut self, source: &Arc<SourceText>, span: Span, what: impl AsRef<str>) -> Self {
-        self.related = Some(Box::new((source.clone(), span, clean(what.as_ref()))));
+        self.related.push((source.clone(), span, clean(what.as_ref())));
         self
     }
 
@@ -185,7 +185,7 @@ impl Problem {
             first = first.element(Level::HELP.with_name("hint").message(hint.as_str()));
         }
         let mut groups = vec![first];
-        if let Some((source, span, what)) = self.related.as_deref() {
+        for (source, span, what) in &self.related {
             let path = clean(&source.file().to_string_lossy());
             groups.push(Group::with_title(Level::NOTE.secondary_title(what.as_str())).element(snippet(
                 source,

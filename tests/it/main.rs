@@ -4,6 +4,7 @@
 
 mod broken;
 mod cli;
+mod covering;
 mod expression;
 mod hostile;
 mod kill;

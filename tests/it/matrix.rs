@@ -4,14 +4,14 @@
 
 use crate::scenario::read;
 use proptest::prelude::*;
-use stack_e2e::matrix::{Matrix, SelectError, Selection, Shard, expand, select};
-use stack_e2e::scenario::Scenario;
+use stack_e2e::matrix::{self, Effort, Matrix, SelectError, Selection, Shard, select};
+use stack_e2e::scenario::{Problems, Scenario};
 use stack_e2e::types::{SwitchName, ValueName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// A scenario with these switches (name, number of values) and the rest of its `spec`.
-fn scenario(name: &str, switches: &[(String, Vec<String>)], rest: &str) -> Scenario {
+pub fn scenario(name: &str, switches: &[(String, Vec<String>)], rest: &str) -> Scenario {
     let mut text = format!(
         "apiVersion: e2e.clusterstack.x-k8s.io/v1alpha1\nkind: Scenario\nmetadata: {{name: {name}}}\nspec:\n  \
          stack: {{provider: scripted, name: scs, source: {{directory: stack}}}}\n  checks: [smoke]\n  switches:\n"
@@ -26,15 +26,19 @@ fn scenario(name: &str, switches: &[(String, Vec<String>)], rest: &str) -> Scena
     read(&text).unwrap_or_else(|problems| panic!("{text}\n{problems}"))
 }
 
+fn expand(scenarios: &[Scenario]) -> Result<Matrix, Problems> {
+    matrix::expand(scenarios, &[], Effort::default())
+}
+
 fn names(matrix: &Matrix) -> Vec<String> {
     matrix.combinations.iter().map(|c| c.name()).collect()
 }
 
 fn left_out(matrix: &Matrix) -> Vec<String> {
-    matrix.left_out.iter().map(|l| format!("{}: {}", l.combination.name(), l.reason)).collect()
+    matrix.left_out.iter().map(|l| format!("{}: {}", l.name(), l.reason)).collect()
 }
 
-fn own(pairs: &[(&str, &[&str])]) -> Vec<(String, Vec<String>)> {
+pub fn own(pairs: &[(&str, &[&str])]) -> Vec<(String, Vec<String>)> {
     pairs.iter().map(|(s, v)| ((*s).to_owned(), v.iter().map(|v| (*v).to_owned()).collect())).collect()
 }
 
@@ -84,17 +88,6 @@ fn ids_do_not_change_between_versions() {
 }
 
 #[test]
-fn covering_arrays_are_refused_at_their_line() {
-    let switches = own(&[("lb", &["octavia", "yawol"]), ("disk", &["small", "large"])]);
-    let problems = expand(&[scenario("s", &switches, "  cover: {strength: 2}\n")]).unwrap_err();
-    assert_eq!(problems.0.len(), 1);
-    assert_eq!(
-        problems.0[0].to_string(),
-        "test.yaml:14:10: covering arrays are not available in this version"
-    );
-}
-
-#[test]
 fn a_selection_keeps_what_is_wanted_and_lists_the_rest() {
     let matrix = select(expand(&two()).unwrap(), &wanted(&[("lb", "octavia")])).unwrap();
     assert_eq!(names(&matrix), ["lb=octavia disk=small", "lb=octavia disk=large", "lb=octavia"]);
@@ -129,7 +122,7 @@ fn what_does_not_exist_is_named() {
     let all = || expand(&two()).unwrap();
     let error = |selection: &Selection| select(all(), selection).unwrap_err().to_string();
     let only = |id: &str| Selection { only: vec![id.to_owned()], ..Selection::default() };
-    let excluded = all().left_out[0].combination.id.to_string();
+    let excluded = all().left_out[0].id.clone().unwrap().to_string();
     let cases = [
         (wanted(&[("lbb", "octavia")]), "no scenario has a switch `lbb`; did you mean `lb`?".to_owned()),
         (wanted(&[("zone", "a")]), "no scenario has a switch `zone`".to_owned()),
@@ -180,13 +173,14 @@ fn switches() -> impl Strategy<Value = Vec<(String, Vec<String>)>> {
 }
 
 fn ids(matrix: &Matrix) -> BTreeMap<Vec<(String, String)>, String> {
-    let all = matrix.combinations.iter().chain(matrix.left_out.iter().map(|l| &l.combination));
+    let left_out = matrix.left_out.iter().map(|l| (&l.values, l.id.as_ref().unwrap()));
+    let all = matrix.combinations.iter().map(|c| (&c.values, &c.id)).chain(left_out);
     let key = |values: &stack_e2e::types::SwitchValues| {
         let mut key: Vec<_> = values.iter().map(|(s, v)| (s.to_string(), v.to_string())).collect();
         key.sort();
         key
     };
-    all.map(|c| (key(&c.values), c.id.to_string())).collect()
+    all.map(|(values, id)| (key(values), id.to_string())).collect()
 }
 
 proptest! {

@@ -37,6 +37,7 @@ pub fn plan(units: usize, concurrency: usize) -> Plan {
         concurrency,
         shard: None,
         keep_on_failure: false,
+        coverage: vec![],
     }
 }
 
@@ -64,6 +65,7 @@ fn planned(n: usize) -> PlannedRun {
         next_release: None,
         control_planes: 1,
         workers: 2,
+        refusal: None,
         variables: [].into(),
         steps: vec![
             check(CHECKS[0], "", 2),

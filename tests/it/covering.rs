@@ -1,0 +1,225 @@
+//! Covering arrays of scenarios: what they cover, what they keep, what they leave out and why.
+
+#![allow(clippy::unwrap_used)]
+
+use crate::matrix::{own, scenario};
+use crate::scenario::{all_match, cases, expect_file, known, read};
+use proptest::prelude::*;
+use stack_e2e::matrix::{Earlier, Effort, Matrix, Selection, coverage, expand, select};
+use stack_e2e::scenario::{Problems, Scenario, parse_bytes};
+use stack_e2e::types::{CombinationId, SwitchName};
+use std::collections::BTreeSet;
+use std::path::Path;
+
+fn fixture(name: &str) -> Scenario {
+    let text = std::fs::read_to_string(format!("fixtures/scenario/pass/{name}.yaml")).unwrap();
+    read(&text).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+fn array(scenario: &Scenario) -> Matrix {
+    array_since(scenario, &[])
+}
+
+fn array_since(scenario: &Scenario, earlier: &[Earlier]) -> Matrix {
+    expand(std::slice::from_ref(scenario), earlier, Effort::default()).unwrap_or_else(|p| panic!("{p}"))
+}
+
+fn rows(matrix: &Matrix) -> Vec<Earlier> {
+    matrix.combinations.iter().map(|c| (c.scenario.to_string(), c.values.clone())).collect()
+}
+
+fn ids(matrix: &Matrix) -> BTreeSet<CombinationId> {
+    matrix.combinations.iter().map(|c| c.id.clone()).collect()
+}
+
+/// Whether the rules of the scenario allow the combination, asked of the rules as they were read.
+fn allowed(scenario: &Scenario, values: &[(SwitchName, stack_e2e::types::ValueName)]) -> bool {
+    let value = |name: &SwitchName| values.iter().find(|(s, _)| s == name).map(|(_, v)| v);
+    let required = values.iter().all(|(s, v)| {
+        scenario.value(s, v).unwrap().requires.as_ref().is_none_or(|requires| {
+            requires.values.iter().all(|(name, wanted)| value(name).is_some_and(|v| wanted.contains(v)))
+        })
+    });
+    let invalid = values.iter().filter(|(s, v)| scenario.value(s, v).unwrap().refusal.is_some()).count();
+    required && invalid < 2 && !scenario.exclude.iter().any(|e| e.when.holds(&value))
+}
+
+type Pair = BTreeSet<String>;
+
+fn pairs(values: &[(SwitchName, stack_e2e::types::ValueName)]) -> impl Iterator<Item = Pair> {
+    let words: Vec<String> = values.iter().map(|(s, v)| format!("{s}={v}")).collect();
+    let all: Vec<Pair> = (0..words.len())
+        .flat_map(|a| (0..a).map(move |b| (a, b)))
+        .map(|(a, b)| [words[a].clone(), words[b].clone()].into())
+        .collect();
+    all.into_iter()
+}
+
+/// Every pair that some allowed combination has, found by walking all of them.
+fn possible(scenario: &Scenario) -> BTreeSet<Pair> {
+    let mut all = BTreeSet::new();
+    let mut rows: Vec<Vec<_>> = vec![vec![]];
+    for switch in &scenario.switches {
+        let longer = |row: &Vec<_>| {
+            let row = row.clone();
+            switch
+                .values
+                .iter()
+                .map(move |v| [row.clone(), vec![(switch.name.clone(), v.name.clone())]].concat())
+        };
+        rows = rows.iter().flat_map(longer).collect();
+    }
+    rows.iter().filter(|row| allowed(scenario, row)).for_each(|row| all.extend(pairs(row)));
+    all
+}
+
+#[test]
+fn nothing_left_to_run_is_said_with_the_rules_that_leave_nothing() {
+    let files = cases("unsatisfiable");
+    assert!(files.len() >= 3);
+    let results = files.iter().map(|file| {
+        let bytes = std::fs::read(file).unwrap();
+        let name = Path::new(file.file_name().unwrap());
+        let scenario = parse_bytes(&bytes, name, &known()).map_err(|p| Problems(p).render(false))?;
+        match expand(&[scenario], &[], Effort::default()) {
+            Ok(_) => Err(format!("{} is accepted", file.display())),
+            Err(problems) => expect_file(&file.with_extension("stderr"), &problems.render(false)),
+        }
+    });
+    all_match(results.collect());
+}
+
+#[test]
+fn twelve_switches_need_few_combinations_and_every_allowed_pair_is_in_one() {
+    let scenario = fixture("twelve-switches");
+    let matrix = array(&scenario);
+    let wanted = possible(&scenario);
+    let mut seen = BTreeSet::new();
+    for combination in &matrix.combinations {
+        assert!(allowed(&scenario, &combination.values), "{}", combination.name());
+        seen.extend(pairs(&combination.values));
+    }
+    assert_eq!(seen, wanted);
+    assert!(matrix.combinations.len() <= 26, "{}", matrix.combinations.len());
+    let coverage = coverage(&[scenario], &matrix);
+    let pairs = coverage[0].strengths[1];
+    assert_eq!((pairs.covered, pairs.feasible), (wanted.len() as u64, wanted.len() as u64));
+    assert!(coverage[0].lower_bound.unwrap() <= matrix.combinations.len());
+}
+
+#[test]
+fn what_cannot_stand_together_is_left_out_with_the_reason() {
+    let matrix = array(&fixture("twelve-switches"));
+    let reasons: Vec<String> =
+        matrix.left_out.iter().map(|l| format!("{}: {}", l.name(), l.reason)).collect();
+    insta::assert_snapshot!(reasons.join("\n"));
+}
+
+#[test]
+fn invalid_values_stand_alone_and_requirements_are_met() {
+    let scenario = fixture("covering-array");
+    let matrix = array(&scenario);
+    let shown: Vec<String> = matrix
+        .combinations
+        .iter()
+        .map(|c| {
+            format!(
+                "{}{}",
+                c.name(),
+                c.refusal.as_ref().map_or(String::new(), |r| format!(" refused: {}", r.0))
+            )
+        })
+        .collect();
+    insta::assert_snapshot!(shown.join("\n"));
+    assert!(matrix.combinations.iter().all(|c| allowed(&scenario, &c.values)));
+}
+
+#[test]
+fn a_new_value_adds_combinations_and_moves_none() {
+    let before =
+        own(&[("lb", &["o", "w"]), ("disk", &["s", "l"]), ("cni", &["c", "k"]), ("oidc", &["f", "t"])]);
+    let mut after = before.clone();
+    after[1].1.push("xl".to_owned());
+    let rest = "  cover: {strength: 2}\n";
+    let first = array(&scenario("s", &before, rest));
+    let second = array_since(&scenario("s", &after, rest), &rows(&first));
+    assert!(ids(&first).is_subset(&ids(&second)));
+    assert!(second.combinations.len() > first.combinations.len());
+    // From nothing it may need fewer; what is kept is worth the difference.
+    assert!(second.combinations.len() <= first.combinations.len() + 3, "{}", second.combinations.len());
+}
+
+#[test]
+fn a_new_switch_with_a_default_keeps_the_ids() {
+    let switches = own(&[("lb", &["o", "w"]), ("disk", &["s", "l"]), ("cni", &["c", "k"])]);
+    let rest = "  cover: {strength: 2}\n";
+    let first = array(&scenario("s", &switches, rest));
+    let more =
+        "    audit:\n      - {name: none, default: true}\n      - {name: full, variables: {audit: full}}\n";
+    let second = array_since(&scenario("s", &switches, &format!("{more}{rest}")), &rows(&first));
+    assert!(ids(&first).is_subset(&ids(&second)), "{:?}\n{:?}", ids(&first), ids(&second));
+    let values: BTreeSet<String> = second
+        .combinations
+        .iter()
+        .flat_map(|c| c.values.iter().filter(|(s, _)| s.as_str() == "audit").map(|(_, v)| v.to_string()))
+        .collect();
+    assert_eq!(values, ["full".to_owned(), "none".to_owned()].into());
+}
+
+#[test]
+fn a_selection_says_what_it_no_longer_covers() {
+    let scenarios = [fixture("twelve-switches")];
+    let matrix = array(&scenarios[0]);
+    let wanted = vec![(SwitchName::new("controlPlanes").unwrap(), "3".parse().unwrap())];
+    let part = select(matrix, &Selection { wanted, ..Selection::default() }).unwrap();
+    let coverage = &coverage(&scenarios, &part)[0];
+    assert!(coverage.strengths[1].covered < coverage.strengths[1].feasible);
+    assert_eq!(coverage.uncovered_pairs, coverage.strengths[1].feasible - coverage.strengths[1].covered);
+    assert!(
+        coverage.uncovered.iter().any(|pair| pair.contains("controlPlanes=1")),
+        "{:?}",
+        coverage.uncovered
+    );
+    assert!(!coverage.optimal);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_possible_pair_is_covered_whatever_the_rules(
+        sizes in prop::collection::vec(1_usize..4, 2..5),
+        picks in prop::collection::vec((0_usize..5, 0_usize..3, 0_usize..5, 0_usize..3), 0..4),
+        seed in 0_u64..1000,
+    ) {
+        let switches: Vec<(String, Vec<String>)> = sizes
+            .iter()
+            .enumerate()
+            .map(|(i, n)| (format!("s{i}"), (0..*n).map(|v| format!("v{v}")).collect()))
+            .collect();
+        let mut rest = String::from("  cover: {strength: 2}\n");
+        let mut rules = BTreeSet::new();
+        for (s, v, t, w) in picks {
+            let (s, t) = (s % sizes.len(), t % sizes.len());
+            let (v, w) = (v % sizes[s], w % sizes[t]);
+            if s != t && v > 0 && w > 0 {
+                rules.insert(format!("    - {{when: {{s{s}: v{v}, s{t}: v{w}}}, because: property}}\n"));
+            }
+        }
+        if !rules.is_empty() {
+            rest.push_str("  exclude:\n");
+            rest.extend(rules);
+        }
+        let scenario = scenario("s", &switches, &rest);
+        let effort = |threads| Effort { seed, steps: 2000, threads, ..Effort::default() };
+        let matrix = expand(std::slice::from_ref(&scenario), &[], effort(1)).unwrap();
+        let mut seen = BTreeSet::new();
+        for combination in &matrix.combinations {
+            prop_assert!(allowed(&scenario, &combination.values));
+            seen.extend(pairs(&combination.values));
+        }
+        prop_assert_eq!(seen, possible(&scenario));
+        let again = expand(std::slice::from_ref(&scenario), &[], effort(2)).unwrap();
+        prop_assert_eq!(again, matrix);
+    }
+}
