@@ -247,12 +247,19 @@ fn made(runtime: std::io::Result<tokio::runtime::Runtime>) -> Result<tokio::runt
     })
 }
 
-/// Files -> plan, with the warnings shown.
+/// How a plan is going to be carried out.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct CarryOut {
+    /// Whether clusters of failed units are kept.
+    pub(super) keep_on_failure: bool,
+}
+
+/// Files -> plan, with the warnings shown. Without `carry_out` it is only looked at.
 pub(super) fn plan(
     files: &FileArgs,
     args: &PlanningArgs,
     settings: &Settings,
-    keep_on_failure: bool,
+    carry_out: Option<CarryOut>,
 ) -> Result<Plan, Exit> {
     let scenarios = load(files)?;
     let matrix = select(&scenarios, &args.select)?;
@@ -266,13 +273,14 @@ pub(super) fn plan(
         owner: owner::this_process(),
         concurrency: args.concurrency.map(usize::from),
         shard: args.select.shard.map(Shard::parts),
-        keep_on_failure,
+        keep_on_failure: carry_out.is_some_and(|how| how.keep_on_failure),
+        carried_out: carry_out.is_some(),
         checks: known_checks(),
     };
     let (plan, warnings): (Plan, Vec<Problem>) =
         plan::build(&scenarios, &matrix, &stacks, &options).map_err(|problems| refuse(&problems))?;
     for warning in &warnings {
-        screen::note(&format!("warning: {}", warning.render(screen::colour())));
+        screen::note(&warning.render_warning(screen::colour()));
     }
     Ok(plan)
 }

@@ -3,7 +3,7 @@
 use super::exit::Exit;
 use super::inputs::{self, FileArgs, PlanningArgs};
 use super::screen;
-use crate::plan::{Difference, Plan, StepAction};
+use crate::plan::{Difference, Plan, PlannedRun, StepAction};
 use crate::report;
 use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets};
@@ -30,7 +30,7 @@ enum Format {
 }
 
 pub(super) fn run(args: &PlanArgs) -> Exit {
-    match inputs::plan(&args.files, &args.planning, &args.testbed.settings(), false) {
+    match inputs::plan(&args.files, &args.planning, &args.testbed.settings(), None) {
         Ok(plan) => {
             screen::data(&match args.format {
                 Format::Table => match difference(&plan, &args.planning) {
@@ -59,28 +59,70 @@ fn difference(plan: &Plan, args: &PlanningArgs) -> Result<String, Exit> {
     Ok(text)
 }
 
-/// The plan for people.
-fn table(plan: &Plan) -> String {
+/// With more switches than that the names of combinations no longer fit on a line: each switch gets a column.
+const MAX_NAMED_SWITCHES: usize = 6;
+
+/// One scenario's combinations, or those of several with few switches.
+fn combinations(runs: &[&PlannedRun]) -> String {
+    let wide = runs.first().filter(|run| run.switches.len() > MAX_NAMED_SWITCHES);
+    let count = |run: &PlannedRun, wanted: fn(&StepAction) -> bool| {
+        run.steps.iter().filter(|step| wanted(&step.action)).count()
+    };
+    let steps = |run: &PlannedRun| match &run.refusal {
+        Some(_) => "must be refused".to_owned(),
+        None => {
+            let checks = count(run, |action| matches!(action, StepAction::Check(_)));
+            let changes = count(run, |action| matches!(action, StepAction::Change(_)));
+            format!("{checks} checks, {changes} changes")
+        }
+    };
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.set_header(["ID", "SCENARIO", "COMBINATION", "RELEASE", "VERSION", "CP", "W", "STEPS"]);
-    screen::flush_left(&mut table);
-    for run in &plan.runs {
-        let count = |wanted: fn(&StepAction) -> bool| run.steps.iter().filter(|s| wanted(&s.action)).count();
-        let checks = count(|action| matches!(action, StepAction::Check(_)));
-        let changes = count(|action| matches!(action, StepAction::Change(_)));
-        table.add_row([
-            run.id.to_string(),
-            run.scenario.clone(),
-            run.name.clone(),
-            run.release.class.clone(),
-            run.release.kubernetes.to_string(),
-            run.control_planes.to_string(),
-            run.workers.to_string(),
-            format!("{checks} checks, {changes} changes"),
-        ]);
+    match wide {
+        Some(first) => {
+            let pairs = first.pairs();
+            let names = pairs.iter().map(|(switch, _)| (*switch).to_owned());
+            table.set_header(["ID".to_owned()].into_iter().chain(names).chain(["STEPS".to_owned()]));
+            for run in runs {
+                let values = run.pairs().into_iter().map(|(_, value)| value.to_owned());
+                table.add_row([run.id.to_string()].into_iter().chain(values).chain([steps(run)]));
+            }
+        }
+        None => {
+            table.set_header(["ID", "SCENARIO", "COMBINATION", "RELEASE", "VERSION", "CP", "W", "STEPS"]);
+            for run in runs {
+                table.add_row([
+                    run.id.to_string(),
+                    run.scenario.clone(),
+                    run.name.clone(),
+                    run.release.class.clone(),
+                    run.release.kubernetes.to_string(),
+                    run.control_planes.to_string(),
+                    run.workers.to_string(),
+                    steps(run),
+                ]);
+            }
+        }
     }
-    let mut text: String = table.to_string().lines().flat_map(|line| [line.trim_end(), "\n"]).collect();
+    screen::flush_left(&mut table);
+    table.to_string().lines().flat_map(|line| [line.trim_end(), "\n"]).collect()
+}
+
+/// The plan for people.
+fn table(plan: &Plan) -> String {
+    let mut text = String::new();
+    let wide = |run: &PlannedRun| run.switches.len() > MAX_NAMED_SWITCHES;
+    let together = |a: &&PlannedRun, b: &&PlannedRun| a.scenario == b.scenario || !(wide(a) || wide(b));
+    let runs: Vec<&PlannedRun> = plan.runs.iter().collect();
+    for (index, group) in runs.chunk_by(together).enumerate() {
+        if index > 0 {
+            text.push('\n');
+        }
+        if wide(group[0]) {
+            let _ = writeln!(text, "scenario {}, stack {}\n", group[0].scenario, group[0].stack);
+        }
+        text.push_str(&combinations(group));
+    }
     let _ = write!(text, "\n{} combinations, at most {} clusters at once", plan.runs.len(), plan.concurrency);
     let covered = report::coverage(&plan.coverage);
     if !covered.is_empty() {

@@ -123,7 +123,8 @@ fn prepare(args: &RunArgs) -> Result<Prepared, Exit> {
         None => {
             let files = FileArgs { files: args.files.clone(), trust: args.trust.clone() };
             let settings = args.testbed.settings();
-            (inputs::plan(&files, &args.planning, &settings, args.keep_on_failure)?, None)
+            let how = inputs::CarryOut { keep_on_failure: args.keep_on_failure };
+            (inputs::plan(&files, &args.planning, &settings, Some(how))?, None)
         }
     };
     let directory = run_directory(&args.output, &plan.run);

@@ -4,7 +4,7 @@
 use super::{Plan, PlannedRun, Step, StepAction};
 use crate::event::LeftOutInfo;
 use crate::matrix::{Combination, Matrix};
-use crate::scenario::{Change, Problem, Problems, Scenario, Span};
+use crate::scenario::{Change, Problem, Problems, Scenario, Span, SwitchValue};
 use crate::stack::{Stack, variables};
 use crate::types::{
     CaseId, CheckName, ClusterName, CombinationId, KubernetesMinor, Namespace, Owner, ProviderKind, Release,
@@ -47,6 +47,8 @@ pub struct PlanOptions {
     pub shard: Option<(u32, u32)>,
     /// Whether clusters of failed units are kept.
     pub keep_on_failure: bool,
+    /// Whether the plan is going to be carried out; otherwise what cannot be is only worth a warning.
+    pub carried_out: bool,
     /// The checks that exist.
     pub checks: Vec<KnownCheck>,
 }
@@ -92,7 +94,7 @@ pub fn build(
             runs.push(run);
         }
     }
-    let provider = one_provider(scenarios, &mut found);
+    let provider = one_provider(scenarios, options.carried_out, &mut found);
     if !found.errors.is_empty() {
         found
             .errors
@@ -139,7 +141,7 @@ impl Found {
     }
 }
 
-fn one_provider(scenarios: &[Scenario], found: &mut Found) -> ProviderKind {
+fn one_provider(scenarios: &[Scenario], carried_out: bool, found: &mut Found) -> ProviderKind {
     let first = scenarios.first().map_or(ProviderKind::Embedded, |scenario| scenario.stack.provider);
     for scenario in scenarios {
         let (provider, span) = (scenario.stack.provider, scenario.positions.provider);
@@ -149,7 +151,12 @@ fn one_provider(scenarios: &[Scenario], found: &mut Found) -> ProviderKind {
             found.error(scenario.problem(span, message).hint("run the files one after the other"));
         } else if !provider.is_supported() {
             let message = format!("this version cannot make clusters with the provider `{provider}`");
-            found.error(scenario.problem(span, message).hint("it can with `embedded` and `scripted`"));
+            let problem = scenario.problem(span, message).hint("it can with `embedded` and `scripted`");
+            if carried_out {
+                found.error(problem);
+            } else {
+                found.warnings.push(problem);
+            }
         }
     }
     first
@@ -324,7 +331,13 @@ fn steps(
             Change::UpgradeNextMinor => {
                 let minor = target.release.kubernetes.minor().next();
                 let none = || format!("not applicable: the stack has no release for Kubernetes {minor}");
-                release_of(minor).map(|release| Target { release, ..target.clone() }).ok_or_else(none)
+                let release = release_of(minor).ok_or_else(none);
+                release.and_then(|release| match excluded_at(scenario, combination, minor) {
+                    None => Ok(Target { release, ..target.clone() }),
+                    Some(because) => {
+                        Err(format!("not applicable: with Kubernetes {minor} it is excluded: {because}"))
+                    }
+                })
             }
         };
         match next {
@@ -345,6 +358,19 @@ fn steps(
         }
     }
     steps
+}
+
+/// Why the combination must not run on another minor, if so.
+fn excluded_at(scenario: &Scenario, combination: &Combination, minor: KubernetesMinor) -> Option<String> {
+    let on_minor = |value: &&SwitchValue| value.patch.kubernetes == Some(minor);
+    let (switch, value) = scenario
+        .switches
+        .iter()
+        .find_map(|switch| Some((&switch.name, &switch.values.iter().find(on_minor)?.name)))?;
+    let values = combination.values.iter().map(|(s, v)| (s, if s == switch { value } else { v }));
+    let values: BTreeMap<_, _> = values.collect();
+    let found = scenario.exclude.iter().find(|e| e.when.holds(&|name| values.get(name).copied()))?;
+    Some(found.because.clone())
 }
 
 /// Which checks are known to fail for this combination on the day of planning, and why.

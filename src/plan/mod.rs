@@ -200,6 +200,12 @@ impl PlannedRun {
         Target { release: self.release.clone(), control_planes: self.control_planes, workers: self.workers }
     }
 
+    /// Switches and values in the order of the scenario, taken from the name.
+    #[must_use]
+    pub fn pairs(&self) -> Vec<(&str, &str)> {
+        self.name.split(' ').filter_map(|pair| pair.split_once('=')).collect()
+    }
+
     /// The unit as the reports know it.
     #[must_use]
     pub fn info(&self, run: &RunId, shard: Option<(u32, u32)>) -> UnitInfo {

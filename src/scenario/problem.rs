@@ -174,7 +174,17 @@ impl Problem {
     /// A screen for people: message, place, the line itself with a caret below, hint.
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
-        let mut first = Group::with_title(Level::ERROR.primary_title(self.message.as_str()));
+        self.screen(Level::ERROR, colour)
+    }
+
+    /// The same for something that need not be wrong.
+    #[must_use]
+    pub fn render_warning(&self, colour: bool) -> String {
+        self.screen(Level::WARNING, colour)
+    }
+
+    fn screen(&self, level: Level<'_>, colour: bool) -> String {
+        let mut first = Group::with_title(level.primary_title(self.message.as_str()));
         let path = clean(&self.source.file().to_string_lossy());
         if self.span.line == 0 {
             first = first.element(annotate_snippets::Origin::path(path));

@@ -39,6 +39,36 @@ fn assert_screen(name: &str, screen: &str) {
 }
 
 #[test]
+fn a_plan_says_what_it_covers_and_what_it_leaves_out() {
+    let home = Home::new();
+    let file = std::fs::canonicalize("fixtures/scenario/pass/twelve-switches.yaml").unwrap();
+    let planned = home.say(&["plan", file.to_str().unwrap()]);
+    assert_eq!(planned.code(), 0, "{}", planned.stderr);
+    insta::assert_snapshot!("plan_of_a_covering_array", planned.stdout);
+
+    // Fewer combinations than the cover: the plan says what is missing.
+    let part = home.say(&["plan", file.to_str().unwrap(), "--where", "cni=calico,controlPlanes=3"]);
+    insta::assert_snapshot!("plan_of_a_part_of_a_covering_array", part.stdout);
+}
+
+#[test]
+fn a_plan_keeps_what_it_can_of_an_earlier_one() {
+    let home = Home::new();
+    let text = std::fs::read_to_string("fixtures/scenario/pass/covering-array.yaml").unwrap();
+    std::fs::write(home.path("before.yaml"), &text).unwrap();
+    let before = home.say(&["plan", "before.yaml", "--format", "json"]);
+    std::fs::write(home.path("before.json"), before.stdout).unwrap();
+    let more = text.replace("{name: \"1.34\", weight: 3}]", "{name: \"1.34\", weight: 3}, \"1.35\"]");
+    std::fs::write(home.path("after.yaml"), more).unwrap();
+    let after = home.say(&["plan", "after.yaml", "--since", "before.json"]);
+    assert_eq!(after.code(), 0, "{}", after.stderr);
+    insta::assert_snapshot!("plan_since_an_earlier_one", after.stdout);
+    let broken = home.say(&["plan", "after.yaml", "--since", "after.yaml"]);
+    assert_eq!(broken.code(), 2);
+    assert!(broken.stderr.contains("cannot be read as a plan"), "{}", broken.stderr);
+}
+
+#[test]
 fn the_exit_code_says_how_it_went() {
     let cases: &[(&str, &[&str], i32)] = &[
         (QUICK, &[], 0),

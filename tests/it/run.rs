@@ -186,6 +186,32 @@ async fn known_trouble_does_not_count_but_a_broken_network_does() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_invalid_value_must_be_refused_and_with_the_expected_words() {
+    let with = |pattern: &str| {
+        let mut plan = plan(1, 1);
+        plan.runs[0].refusal = Some(pattern.to_owned());
+        plan.runs[0].steps.clear();
+        plan
+    };
+    let refuse = script(&[("create", FaultKind::Refuse)]);
+    let judged = [
+        (ran(&with("fault at .create"), &refuse, &[]).await, Verdict::Passed, "refused, as it must be"),
+        (ran(&with("unsupported"), &refuse, &[]).await, Verdict::Failed, "not with the expected words"),
+        (ran(&with("fault"), &script(&[]), &[]).await, Verdict::Failed, "but it was accepted"),
+        // A broken network says nothing about the value.
+        (ran(&with("fault"), &script(&[("create", FaultKind::Fail)]), &[]).await, Verdict::Errored, "fault"),
+        (ran(&with("fault"), &script(&[("create", FaultKind::Hang)]), &[]).await, Verdict::Errored, "not end"),
+    ];
+    for (ran, verdict, words) in judged {
+        let provision = &ran.report.units[0].cases[0];
+        assert_eq!(ran.report.verdict(), verdict, "{provision:?}");
+        assert!(format!("{provision:?}").contains(words), "{words}: {provision:?}");
+        assert_eq!(ran.report.clean, Cleanliness::Clean);
+        assert_eq!(left(&ran), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cluster_is_kept_on_request_only_when_it_failed() {
     let mut plan = plan(2, 2);
     plan.keep_on_failure = true;
