@@ -21,6 +21,9 @@ pub(super) struct Commands {
     pub(super) resume: String,
     /// Removes what the run left.
     pub(super) sweep: String,
+    /// Runs what tells apart the possible causes of its failures.
+    #[serde(default)]
+    pub(super) bisect: String,
 }
 
 impl Commands {
@@ -48,6 +51,9 @@ impl Commands {
             again.extend(args.trust.words());
             again.extend(args.planning.select.cover.words());
         }
+        let mut bisect = again.clone();
+        bisect.extend(place.clone());
+        bisect.extend(words(&["--bisect", run]));
         again.extend(place);
         again.push("--only".into());
         Self {
@@ -55,13 +61,16 @@ impl Commands {
             again: command(&again),
             resume: command(&resume),
             sweep: command(&sweep),
+            bisect: command(&bisect),
         }
     }
 
     /// As these, but what is done again is done as before: from the files that were named then.
     pub(super) fn after(self, earlier: Option<Self>) -> Self {
         match earlier {
-            Some(earlier) if earlier.directory == self.directory => Self { again: earlier.again, ..self },
+            Some(earlier) if earlier.directory == self.directory => {
+                Self { again: earlier.again, bisect: earlier.bisect, ..self }
+            }
             Some(_) | None => self,
         }
     }
@@ -88,12 +97,13 @@ impl Commands {
             again: "stack-e2e run FILE --only".into(),
             resume: format!("stack-e2e run --resume {run}"),
             sweep: format!("stack-e2e sweep --run {run} --yes"),
+            bisect: format!("stack-e2e run FILE --bisect {run}"),
         };
         let mut found = Self::read(directory).unwrap_or_else(guess);
         let here = std::env::current_dir().unwrap_or_default();
         if !found.directory.as_os_str().is_empty() && found.directory != here {
             let there = screen::word(&found.directory.display().to_string());
-            for command in [&mut found.again, &mut found.resume, &mut found.sweep] {
+            for command in [&mut found.again, &mut found.resume, &mut found.sweep, &mut found.bisect] {
                 *command = format!("cd {there} && {command}");
             }
         }

@@ -263,7 +263,18 @@ pub(super) fn plan(
 ) -> Result<Plan, Exit> {
     let scenarios = load(files)?;
     let matrix = select(&scenarios, &args.select)?;
-    let stacks = stacks(&scenarios, &matrix, settings)?;
+    plan_of(&scenarios, &matrix, args, settings, carry_out)
+}
+
+/// Scenarios and what is to run of them -> plan, with the warnings shown.
+pub(super) fn plan_of(
+    scenarios: &[Scenario],
+    matrix: &Matrix,
+    args: &PlanningArgs,
+    settings: &Settings,
+    carry_out: Option<CarryOut>,
+) -> Result<Plan, Exit> {
+    let stacks = stacks(scenarios, matrix, settings)?;
     let (run, namespace) = new_run()?;
     let options = PlanOptions {
         run,
@@ -278,7 +289,7 @@ pub(super) fn plan(
         checks: known_checks(),
     };
     let (plan, warnings): (Plan, Vec<Problem>) =
-        plan::build(&scenarios, &matrix, &stacks, &options).map_err(|problems| refuse(&problems))?;
+        plan::build(scenarios, matrix, &stacks, &options).map_err(|problems| refuse(&problems))?;
     for warning in &warnings {
         screen::note(&warning.render_warning(screen::colour()));
     }

@@ -1,6 +1,7 @@
 //! Arguments -> settings -> exit code; one file for each command. Only here the environment is read and something
 //! is printed: data to stdout, progress and messages to stderr.
 
+mod bisect;
 mod check_list;
 mod commands;
 mod completions;

@@ -63,6 +63,7 @@ pub(super) fn run(args: &ReportArgs) -> Exit {
             run_dir: &directories.join(" "),
             rerun: &rerun,
             resume: &commands.resume,
+            bisect: &commands.bisect,
             sweep: &commands.sweep,
             color: false,
             width: screen::width(),

@@ -1,5 +1,6 @@
 //! `stack-e2e run`
 
+use super::bisect;
 use super::commands::{self, Commands};
 use super::exit::Exit;
 use super::inputs::{self, FileArgs, PlanningArgs, TrustArgs};
@@ -45,6 +46,13 @@ pub(super) struct RunArgs {
     /// Do again what did not pass in an earlier run, exactly as it was planned, as a new run; `report` takes both
     #[arg(long, value_name = "RUN", conflicts_with_all = ["files", "allow_env", "root", "wanted", "shard"])]
     rerun_failed: Option<RunId>,
+    /// Run combinations that tell apart which switch values the failures of these earlier runs come from
+    #[arg(long, value_name = "RUN,...", value_delimiter = ',', conflicts_with_all = ["resume", "rerun_failed",
+          "wanted", "only", "shard", "since"])]
+    bisect: Vec<RunId>,
+    /// How many combinations `--bisect` runs at most
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..))]
+    further: u8,
     /// Keep the clusters of failed combinations, and say how to go on with them
     #[arg(long)]
     keep_on_failure: bool,
@@ -124,7 +132,14 @@ fn prepare(args: &RunArgs) -> Result<Prepared, Exit> {
             let files = FileArgs { files: args.files.clone(), trust: args.trust.clone() };
             let settings = args.testbed.settings();
             let how = inputs::CarryOut { keep_on_failure: args.keep_on_failure };
-            (inputs::plan(&files, &args.planning, &settings, Some(how))?, None)
+            let plan = if args.bisect.is_empty() {
+                inputs::plan(&files, &args.planning, &settings, Some(how))?
+            } else {
+                let scenarios = inputs::load(&files)?;
+                let matrix = bisect::further(&scenarios, &args.output, &args.bisect, args.further.into())?;
+                inputs::plan_of(&scenarios, &matrix, &args.planning, &settings, Some(how))?
+            };
+            (plan, None)
         }
     };
     let directory = run_directory(&args.output, &plan.run);
@@ -240,7 +255,7 @@ fn write_plan(directory: &Path, plan: &Plan) -> std::io::Result<()> {
     write_atomically(&directory.join(PLAN_FILE), &serde_json::to_vec_pretty(plan)?)
 }
 
-fn read_plan(directory: &Path) -> Result<Plan, String> {
+pub(super) fn read_plan(directory: &Path) -> Result<Plan, String> {
     let file = directory.join(PLAN_FILE);
     let text = std::fs::read(&file).map_err(|error| format!("`{}`: {error}", file.display()))?;
     serde_json::from_slice(&text).map_err(|error| format!("`{}`: {error}", file.display()))
@@ -440,6 +455,7 @@ fn show_summary(report: &RunReport, directory: &Path, commands: &Commands) {
         run_dir: &directory.display().to_string(),
         rerun: &rerun,
         resume: &commands.resume,
+        bisect: &commands.bisect,
         sweep: &commands.sweep,
         color: screen::colour(),
         width: screen::width(),

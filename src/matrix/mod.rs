@@ -1,11 +1,13 @@
 //! Scenarios x selection -> the combinations to run, and those left out, each with its reason. Pure.
 
+mod blame;
 pub mod cover;
 mod coverage;
 mod expand;
 mod lower;
 mod select;
 
+pub use blame::{Suspect, further, suspects};
 pub use coverage::{Coverage, coverage};
 pub use expand::{DEFAULT_SEED, DEFAULT_STEPS, Earlier, Effort, expand};
 pub use select::{SelectError, Selection, Shard, select};

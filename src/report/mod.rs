@@ -4,9 +4,11 @@
 mod coverage;
 mod json;
 mod junit;
+mod suspects;
 pub mod terminal;
 mod text;
 
 pub use coverage::coverage;
 pub use json::{SCHEMA_VERSION as JSON_SCHEMA_VERSION, json};
 pub use junit::junit;
+pub use suspects::sentence as suspect;

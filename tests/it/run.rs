@@ -200,7 +200,11 @@ async fn an_invalid_value_must_be_refused_and_with_the_expected_words() {
         (ran(&with("fault"), &script(&[]), &[]).await, Verdict::Failed, "but it was accepted"),
         // A broken network says nothing about the value.
         (ran(&with("fault"), &script(&[("create", FaultKind::Fail)]), &[]).await, Verdict::Errored, "fault"),
-        (ran(&with("fault"), &script(&[("create", FaultKind::Hang)]), &[]).await, Verdict::Errored, "not end"),
+        (
+            ran(&with("fault"), &script(&[("create", FaultKind::Hang)]), &[]).await,
+            Verdict::Errored,
+            "not end",
+        ),
     ];
     for (ran, verdict, words) in judged {
         let provision = &ran.report.units[0].cases[0];

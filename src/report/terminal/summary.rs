@@ -4,6 +4,7 @@
 use super::lines::tally_words;
 use super::{cause, clean_words, count, elapsed};
 use crate::event::{Cleanliness, Outcome};
+use crate::report::suspects::{sentence, suspects};
 use crate::report::text::{one_line, shorten, wrap};
 use crate::results::{CaseReport, ExitStatus, RunReport, UnitReport, Verdict};
 use anstyle::{AnsiColor, Style};
@@ -23,6 +24,8 @@ pub struct SummaryContext<'a> {
     pub rerun: &'a dyn Fn(&UnitReport) -> String,
     /// The command that finishes a run that was stopped.
     pub resume: &'a str,
+    /// The command that runs what tells possible causes apart.
+    pub bisect: &'a str,
     /// The command that removes what is left.
     pub sweep: &'a str,
     /// Whether to use colours.
@@ -38,6 +41,7 @@ pub fn summary(report: &RunReport, context: &SummaryContext<'_>) -> String {
     screen.verdict(report);
     screen.run_trouble(report);
     screen.bad_units(report);
+    screen.suspects(report);
     screen.leftovers(report);
     screen.kept(report);
     screen.second_looks(report);
@@ -221,6 +225,24 @@ impl Screen<'_> {
         self.command("again:", &(self.context.rerun)(unit));
     }
 
+    /// What the failures have in common.
+    fn suspects(&mut self, report: &RunReport) {
+        for (scenario, suspects) in suspects(report) {
+            self.text.push('\n');
+            self.head(
+                "IN COMMON",
+                notice(),
+                &format!("what the failures of {scenario} have and nothing that passed"),
+            );
+            for suspect in &suspects {
+                self.field("values:", &sentence(suspect));
+            }
+            if suspects.len() > 1 {
+                self.command("apart:", self.context.bisect);
+            }
+        }
+    }
+
     fn leftovers(&mut self, report: &RunReport) {
         match &report.clean {
             Cleanliness::Clean | Cleanliness::Kept => {}
@@ -386,6 +408,7 @@ mod tests {
             run_dir: "runs/01kb3v7a9xq4m2te",
             rerun: &again,
             resume: "stack-e2e run --resume 01kb3v7a9xq4m2te",
+            bisect: "stack-e2e run scenarios/local.yaml --bisect RUN",
             sweep: "stack-e2e sweep --run 01kb3v7a9xq4m2te --yes",
             color: false,
             width: 100,
