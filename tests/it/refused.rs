@@ -37,3 +37,29 @@ fn what_the_stack_does_not_know_is_refused_at_its_line() {
     assert!(!home.path(".stack-e2e").exists(), "nothing was touched");
     insta::assert_snapshot!(String::from_utf8(output.stderr).unwrap());
 }
+
+#[test]
+fn big_switches_are_planned_in_few_combinations_and_the_page_says_the_same() {
+    let Some(helm) = std::env::var_os("STACK_E2E_HELM") else {
+        println!("skipped: STACK_E2E_HELM names no Helm to render the stack with");
+        return;
+    };
+    let home = Home::new();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/scenarios/openstack-big-switches.yaml");
+    let mut command = home.stack_e2e(&["plan", file]);
+    let output = command.env("STACK_E2E_TESTBED_HELM", &helm).output().unwrap();
+    let planned = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    insta::assert_snapshot!("plan_of_the_big_switches", planned);
+
+    let page = std::fs::read_to_string("docs/SCENARIOS.md").unwrap();
+    let shown = page.split("```console\n").find(|block| block.contains("cover strength 2")).unwrap();
+    for line in shown.split("```").next().unwrap().lines() {
+        assert!(planned.lines().any(|real| real == line), "the page shows another line: {line}");
+    }
+
+    // Nothing is made there, and that is said before anything is touched.
+    let refused = home.stack_e2e(&["run", file]).env("STACK_E2E_TESTBED_HELM", helm).output().unwrap();
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("cannot make clusters with the provider"));
+}
