@@ -22,6 +22,7 @@ pub mod matrix;
 pub mod results;
 
 // L3
+pub mod gate;
 pub mod plan;
 pub mod report;
 

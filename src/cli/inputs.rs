@@ -9,9 +9,11 @@ use crate::provider::manifest;
 use crate::scenario::{self, Known, Problem, Problems, Scenario};
 use crate::stack::{self, Stack};
 use crate::testbed::Settings;
-use crate::types::{CheckName, Namespace, ProviderKind, RunId, SwitchName, ValueName, parse_duration};
+use crate::types::{
+    CheckName, KubernetesMinor, Namespace, ProviderKind, RunId, SwitchName, ValueName, parse_duration,
+};
 use clap::Args;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -142,10 +144,14 @@ pub(super) fn refuse(problems: &Problems) -> Exit {
     Exit::BadInput
 }
 
+/// Every check, once with each of its groups.
+pub(super) fn grouped_checks() -> Vec<(&'static str, &'static str)> {
+    CHECKS.iter().flat_map(|check| check.groups.iter().map(|group| (check.name, *group))).collect()
+}
+
 /// Reads and checks the files.
 pub(super) fn load(args: &FileArgs) -> Result<Vec<Scenario>, Exit> {
-    let checks: Vec<(&str, &str)> =
-        CHECKS.iter().flat_map(|check| check.groups.iter().map(|group| (check.name, *group))).collect();
+    let checks = grouped_checks();
     #[expect(clippy::disallowed_methods, reason = "`cli` is where the environment is read")]
     let environment: BTreeMap<String, String> = args
         .trust
@@ -177,10 +183,10 @@ pub(super) fn select(scenarios: &[Scenario], args: &SelectArgs) -> Result<Matrix
     Ok(matrix)
 }
 
-/// Renders the stacks of the scenarios, as far as the matrix needs them.
-fn stacks(
+/// Renders the stacks of the scenarios, the wanted minors of each.
+pub(super) fn stacks(
     scenarios: &[Scenario],
-    matrix: &Matrix,
+    wanted: &dyn Fn(&Scenario) -> BTreeSet<KubernetesMinor>,
     settings: &Settings,
 ) -> Result<BTreeMap<String, Stack>, Exit> {
     let mut problems = Vec::new();
@@ -214,7 +220,7 @@ fn stacks(
     for (scenario, source) in sources {
         let has: Vec<_> = source.minors().collect();
         // What the stack does not have is reported at its place by the plan.
-        let wanted: Vec<_> = plan::minors(scenario, matrix).into_iter().filter(|m| has.contains(m)).collect();
+        let wanted: Vec<_> = wanted(scenario).into_iter().filter(|m| has.contains(m)).collect();
         match runtime.block_on(stack::render(&source, &helm, &wanted)) {
             Ok(stack) => {
                 stacks.insert(scenario.name.to_string(), stack);
@@ -274,7 +280,7 @@ pub(super) fn plan_of(
     settings: &Settings,
     carry_out: Option<CarryOut>,
 ) -> Result<Plan, Exit> {
-    let stacks = stacks(scenarios, matrix, settings)?;
+    let stacks = stacks(scenarios, &|scenario| plan::minors(scenario, matrix), settings)?;
     let (run, namespace) = new_run()?;
     let options = PlanOptions {
         run,
@@ -318,4 +324,30 @@ fn known_checks() -> Vec<KnownCheck> {
         })
     };
     CHECKS.iter().filter_map(known).collect()
+}
+
+/// The hash of the content of a scenario's release, from its stack.
+pub(super) fn digest(
+    scenario: &Scenario,
+    minor: KubernetesMinor,
+    release: &str,
+    settings: &Settings,
+) -> Result<String, Exit> {
+    if scenario.stack.provider == ProviderKind::Scripted {
+        return Ok(plan::digest(None, release));
+    }
+    let stacks = stacks(std::slice::from_ref(scenario), &|_| [minor].into(), settings)?;
+    let rendered = stacks.get(scenario.name.as_str()).and_then(|stack| stack.release(minor));
+    match rendered {
+        Some(rendered) if rendered.class == release => Ok(plan::digest(Some(rendered), release)),
+        other => {
+            let has = other.map_or_else(|| "nothing for that minor".to_owned(), |found| found.class.clone());
+            let directory = scenario.stack.directory.display();
+            screen::complain(
+                &format!("the stack in `{directory}` is not at {release}: it renders {has}"),
+                "check that release out, or give the hash of its content with `--digest`",
+            );
+            Err(Exit::BadInput)
+        }
+    }
 }

@@ -6,6 +6,7 @@ mod check_list;
 mod commands;
 mod completions;
 mod exit;
+mod gate;
 mod inputs;
 mod owner;
 mod plan;
@@ -51,9 +52,11 @@ enum Command {
     /// Show what a run would do
     Plan(plan::PlanArgs),
     /// Create, check, change and delete the clusters of scenario files
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     /// Write the reports of runs again, or of several runs as one
     Report(report::ReportArgs),
+    /// Say whether a release has been tested as a policy demands: yes, no, or undecidable
+    Gate(gate::GateArgs),
     /// Find what runs have left behind, and delete it with --yes
     Sweep(sweep::SweepArgs),
     /// A management cluster on this machine, from plain processes
@@ -83,8 +86,9 @@ pub fn main() -> ExitCode {
         Command::Validate(args) => validate::run(&args).into(),
         Command::List(args) => check_list::run(&args).into(),
         Command::Plan(args) => plan::run(&args).into(),
-        Command::Run(args) => run::run(args).into(),
+        Command::Run(args) => run::run(*args).into(),
         Command::Report(args) => report::run(&args).into(),
+        Command::Gate(args) => gate::run(&args).into(),
         Command::Sweep(args) => sweep::run(&args).into(),
         Command::Testbed(args) => testbed::run(args),
         Command::Schema => validate::schema().into(),

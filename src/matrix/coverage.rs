@@ -5,6 +5,7 @@ use super::cover::{self, Row};
 use super::lower::Lowered;
 use super::{Bound, Matrix};
 use crate::scenario::{Cover, Scenario};
+use crate::types::{SwitchName, SwitchValues};
 use serde::{Deserialize, Serialize};
 
 /// The strengths that are counted: single values, pairs, triples.
@@ -53,7 +54,7 @@ impl StrengthCoverage {
     /// In per cent, rounded down: 100 is all of them.
     #[must_use]
     pub fn per_cent(&self) -> u64 {
-        if self.feasible == 0 { 100 } else { self.covered * 100 / self.feasible }
+        (self.covered * 100).checked_div(self.feasible).unwrap_or(100)
     }
 }
 
@@ -129,5 +130,42 @@ fn asked(cover: &Cover) -> String {
             });
             format!("strength {strength}{}", groups.collect::<String>())
         }
+    }
+}
+
+/// What combinations cover of some switches, where others have given values.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Part {
+    /// Tuples in the combinations.
+    pub covered: u64,
+    /// Tuples that some combination may have.
+    pub feasible: u64,
+    /// The first of those that are in none.
+    pub missing: Vec<SwitchValues>,
+}
+
+/// How many of the tuples of `strength` values of the switches `of` (empty: all) stand together in one of `rows`. Only
+/// combinations that have all the values `fixed` count, on both sides.
+#[must_use]
+pub fn part(
+    scenario: &Scenario,
+    rows: &[SwitchValues],
+    fixed: &SwitchValues,
+    of: &[SwitchName],
+    strength: usize,
+) -> Part {
+    let Ok(lowered) = Lowered::of_part(scenario, fixed) else { return Part::default() };
+    let rows: Vec<Row> = rows
+        .iter()
+        .filter_map(|values| lowered.row(values).ok()?.into_iter().collect::<Option<Row>>())
+        .collect();
+    let wanted = |name: &SwitchName| of.is_empty() || of.contains(name);
+    let parameters: Vec<usize> =
+        scenario.switches.iter().enumerate().filter(|(_, s)| wanted(&s.name)).map(|(at, _)| at).collect();
+    let found = cover::coverage(&lowered.model, &rows, &parameters, strength.min(parameters.len()));
+    Part {
+        covered: found.covered,
+        feasible: found.feasible,
+        missing: found.uncovered.into_iter().map(|tuple| lowered.partial(tuple)).collect(),
     }
 }

@@ -25,6 +25,11 @@ enum Rule {
 
 impl<'s> Lowered<'s> {
     pub(super) fn of(scenario: &'s Scenario) -> Result<Self, ModelError> {
+        Self::of_part(scenario, &SwitchValues::new())
+    }
+
+    /// Only of the combinations that have the values `fixed`.
+    pub(super) fn of_part(scenario: &'s Scenario, fixed: &SwitchValues) -> Result<Self, ModelError> {
         let levels =
             scenario.switches.iter().map(|s| u8::try_from(s.values.len()).unwrap_or(u8::MAX)).collect();
         let (mut clauses, mut rules) = (Vec::new(), Vec::new());
@@ -69,6 +74,13 @@ impl<'s> Lowered<'s> {
             {
                 clauses.push(Clause { literals: vec![one, other], origin: rules.len() });
             }
+        }
+        for (name, value) in fixed {
+            let place = scenario.switches.iter().enumerate().find(|(_, switch)| switch.name == *name);
+            let Some((parameter, switch)) = place else { continue };
+            let equal = switch.values.iter().position(|known| known.name == *value);
+            let literals = equal.map(|v| vec![Literal { parameter, value: index(v), equal: true }]);
+            clauses.push(Clause { literals: literals.unwrap_or_default(), origin: rules.len() });
         }
         rules.push(Rule::Invalid);
         Ok(Self { scenario, model: Model::new(levels, clauses.clone())?, rules, clauses })

@@ -8,7 +8,7 @@ mod lower;
 mod select;
 
 pub use blame::{Suspect, further, suspects};
-pub use coverage::{Coverage, coverage};
+pub use coverage::{Coverage, Part, coverage, part};
 pub use expand::{DEFAULT_SEED, DEFAULT_STEPS, Earlier, Effort, expand};
 pub use select::{SelectError, Selection, Shard, select};
 

@@ -5,14 +5,16 @@ use super::{Plan, PlannedRun, Step, StepAction};
 use crate::event::LeftOutInfo;
 use crate::matrix::{Combination, Matrix};
 use crate::scenario::{Change, Problem, Problems, Scenario, Span, SwitchValue};
-use crate::stack::{Stack, variables};
+use crate::stack::{Stack, StackRelease, variables};
 use crate::types::{
     CaseId, CheckName, ClusterName, CombinationId, KubernetesMinor, Namespace, Owner, ProviderKind, Release,
     RunId, ScenarioName, Target,
 };
 use jiff::Timestamp;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::time::Duration;
 
 /// What is known of a check while planning; the table itself stands in a higher layer.
@@ -226,6 +228,7 @@ fn planned(
         scenario: scenario.name.to_string(),
         stack: stack_name(scenario),
         cluster,
+        digest: digest(stack.and_then(|stack| stack.release(minor)), &release.class),
         release,
         next_release,
         control_planes,
@@ -245,8 +248,23 @@ pub(super) fn cluster_name(id: &CombinationId, run: &RunId) -> Option<ClusterNam
     ClusterName::new(format!("e2e-{id}-{}", run.short())).ok()
 }
 
+/// The hash of everything that the release renders to. What the double has no content of is hashed by its name.
+#[must_use]
+pub fn digest(rendered: Option<&StackRelease>, class: &str) -> String {
+    // Maps of `serde_json` are sorted by their keys, so equal objects give equal bytes.
+    let bytes = match rendered {
+        Some(rendered) => serde_json::to_vec(&(&rendered.kubernetes.to_string(), &rendered.objects)),
+        None => serde_json::to_vec(class),
+    };
+    let hash = Sha256::digest(bytes.unwrap_or_default());
+    hash.iter().fold(String::from("sha256:"), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
 /// The double has every minor.
-fn scripted_release(scenario: &Scenario, minor: KubernetesMinor) -> Option<Release> {
+pub(super) fn scripted_release(scenario: &Scenario, minor: KubernetesMinor) -> Option<Release> {
     Some(Release {
         class: format!("{}-{}-v1", stack_name(scenario), minor.dashed()),
         kubernetes: format!("v{minor}.0").parse().ok()?,

@@ -2,7 +2,7 @@
 
 mod build;
 
-pub use build::{KnownCheck, PlanOptions, build, minors};
+pub use build::{KnownCheck, PlanOptions, build, digest, minors};
 
 use crate::event::{LeftOutInfo, UnitInfo};
 use crate::matrix::Coverage;
@@ -82,6 +82,9 @@ pub struct PlannedRun {
     pub switches: BTreeMap<String, String>,
     /// Failures that are known: case id (without the change suffix) -> reason.
     pub expected: BTreeMap<CheckName, String>,
+    /// The hash of what the release renders to, `sha256:...`: results are about this content, not about a name.
+    #[serde(default)]
+    pub digest: String,
     /// When given, the cluster must be refused, with a message that this regular expression matches; there are no
     /// steps then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -211,6 +214,9 @@ impl PlannedRun {
     pub fn info(&self, run: &RunId, shard: Option<(u32, u32)>) -> UnitInfo {
         let mut properties = self.switches.clone();
         properties.insert("stack-release".into(), self.release.class.clone());
+        if !self.digest.is_empty() {
+            properties.insert("stack-digest".into(), self.digest.clone());
+        }
         properties.insert("kubernetes-version".into(), self.release.kubernetes.to_string());
         properties.insert("run-id".into(), run.to_string());
         properties.insert("combination-id".into(), self.id.to_string());

@@ -418,6 +418,7 @@ mod tests {
             switches: [].into(),
             expected: [].into(),
             refusal: None,
+            digest: String::new(),
         };
         Plan {
             namespace: manifest::namespace_name(&run).unwrap(),

@@ -6,6 +6,7 @@ mod broken;
 mod cli;
 mod covering;
 mod expression;
+mod gate;
 mod hostile;
 mod kill;
 mod kill_testbed;

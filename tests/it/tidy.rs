@@ -9,7 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["types"],
     &["cluster", "event", "scenario", "stack"],
     &["matrix", "results"],
-    &["plan", "report"],
+    &["gate", "plan", "report"],
     &["check", "collect", "provider", "testbed"],
     &["run"],
     &["cli"],
@@ -27,6 +27,7 @@ const ALLOWED: &[(&str, &str)] = &[
 const PURE: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("event", &[]),
+    ("gate", &[]),
     ("matrix", &[]),
     ("plan", &[]),
     ("report", &[]),

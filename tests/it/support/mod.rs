@@ -66,6 +66,7 @@ fn planned(n: usize) -> PlannedRun {
         control_planes: 1,
         workers: 2,
         refusal: None,
+        digest: String::new(),
         variables: [].into(),
         steps: vec![
             check(CHECKS[0], "", 2),
