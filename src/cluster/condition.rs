@@ -34,8 +34,8 @@ pub const RESTING: &[(&str, &str)] = &[
 /// Conditions that are set once and then left alone: their generation is that of the day when they came true.
 const LATCHES: &[&str] = &["ControlPlaneInitialized"];
 
-/// What Cluster API keeps on a Cluster while it carries it from version to version: the step it is at, and the
-/// lifecycle hooks that it still means to call. `TopologyReconciled` turns True before the last of them is taken
+/// What Cluster API keeps on a Cluster while it creates it or carries it from version to version: the step it is at, and
+/// the lifecycle hooks that it still means to call. `TopologyReconciled` turns True before the last of them is taken
 /// off, and until then the Cluster will be written again, and its webhook refuses the next version.
 const UNDER_WAY: &[&str] =
     &["topology.internal.cluster.x-k8s.io/upgrade-step", "runtime.cluster.x-k8s.io/pending-hooks"];
@@ -133,9 +133,6 @@ fn unsettled(view: &ClusterView, root: &DynamicObject, target: &Target) -> Optio
     if let Some(cond) = topology.filter(|c| c.status != "True") {
         return of_root(format!("topology: {}", say(&cond)));
     }
-    if let Some((key, value)) = UNDER_WAY.iter().find_map(|key| Some((key, root.annotations().get(*key)?))) {
-        return of_root(format!("its upgrade is not over: annotation {key} is still `{value}`"));
-    }
     if let Some(object) = view.objects.iter().find(|o| o.kind().ends_with("Cluster") && o.kind() != "Cluster")
         && let Some(cond) = object.condition("Ready").filter(|c| c.status != "True")
     {
@@ -168,7 +165,9 @@ fn unsettled(view: &ClusterView, root: &DynamicObject, target: &Target) -> Optio
             Some(_) => {}
         }
     }
-    None
+    // Last, because whatever else is missing is what this waits for.
+    let (key, value) = UNDER_WAY.iter().find_map(|key| Some((key, root.annotations().get(*key)?)))?;
+    of_root(format!("Cluster API has not finished: annotation {key} is still `{value}`"))
 }
 
 fn unsettled_machine(machine: &DynamicObject, version: &str) -> Option<Why> {
@@ -335,7 +334,7 @@ mod tests {
             let view = with("Cluster", json!({"metadata": {"annotations": {*key: "v1.34.7"}}}));
             assert_eq!(
                 not_yet(settled(&view, &target())),
-                format!("Cluster/c1: its upgrade is not over: annotation {key} is still `v1.34.7`")
+                format!("Cluster/c1: Cluster API has not finished: annotation {key} is still `v1.34.7`")
             );
         }
     }

@@ -9,6 +9,7 @@ mod kind;
 mod observe;
 mod view;
 mod wait;
+mod watched;
 mod workload;
 
 pub use api::{Api, ApiError, Listing};

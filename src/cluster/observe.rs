@@ -4,13 +4,14 @@
 use super::api::{Api, chain};
 use super::kind::Kind;
 use super::view::{ClusterView, ObjectExt};
+use super::watched::Watched;
 use crate::types::{ClusterName, Namespace};
 use futures::StreamExt;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 use kube::runtime::watcher;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -22,9 +23,12 @@ pub type ViewReceiver = watch::Receiver<Arc<ClusterView>>;
 /// Watches a namespace until it is dropped.
 pub struct Observer {
     views: BTreeMap<ClusterName, ViewReceiver>,
-    events: watch::Receiver<Arc<Vec<Arc<DynamicObject>>>>,
+    events: Events,
     _tasks: JoinSet<()>,
 }
+
+/// Events of Kubernetes, by name. Nobody waits for them, so they are shared and not published.
+type Events = Arc<Mutex<BTreeMap<String, Arc<DynamicObject>>>>;
 
 /// Between a broken watch and the next try.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -54,15 +58,14 @@ impl Observer {
                 ((cluster.clone(), sender), (cluster.clone(), receiver))
             })
             .unzip();
-        let (event_sender, events) = watch::channel(Arc::default());
+        let events = Events::default();
         let store = Store {
             unsynced: (0..kinds.len()).collect(),
             event_index: kinds.len(),
             clusters: HashMap::new(),
-            events: BTreeMap::new(),
+            events: events.clone(),
             trouble: BTreeMap::new(),
             senders,
-            event_sender,
         };
         tasks.spawn(store.run(inputs));
         Self { views, events, _tasks: tasks }
@@ -79,7 +82,7 @@ impl Observer {
     pub fn events(&self, cluster: &ClusterName) -> Vec<Arc<DynamicObject>> {
         let about =
             |event: &Arc<DynamicObject>| event.text("/involvedObject/name").starts_with(cluster.as_str());
-        self.events.borrow().iter().filter(|event| about(event)).cloned().collect()
+        known(&self.events).values().filter(|event| about(event)).cloned().collect()
     }
 }
 
@@ -90,8 +93,7 @@ async fn watch_kind(
     index: usize,
     send: mpsc::UnboundedSender<(usize, Input)>,
 ) {
-    let client =
-        kube::Api::<DynamicObject>::namespaced_with(api.client(), namespace.as_str(), kind.resource());
+    let client = kube::Api::<Watched>::namespaced_with(api.client(), namespace.as_str(), kind.resource());
     let mut pause = FIRST_PAUSE;
     loop {
         let stream = watcher(client.clone(), watcher::Config::default());
@@ -101,15 +103,15 @@ async fn watch_kind(
             let input = match event {
                 Ok(watcher::Event::Init) => continue,
                 Ok(watcher::Event::InitApply(object)) => {
-                    listed.push(slim(object, &kind));
+                    listed.push(typed(object, &kind));
                     continue;
                 }
                 Ok(watcher::Event::InitDone) => {
                     pause = FIRST_PAUSE;
                     Input::Listed(std::mem::take(&mut listed))
                 }
-                Ok(watcher::Event::Apply(object)) => Input::Applied(slim(object, &kind)),
-                Ok(watcher::Event::Delete(object)) => Input::Deleted(slim(object, &kind)),
+                Ok(watcher::Event::Apply(object)) => Input::Applied(typed(object, &kind)),
+                Ok(watcher::Event::Delete(object)) => Input::Deleted(typed(object, &kind)),
                 Err(error) => Input::Trouble(format!("watching {}: {}", kind.name(), chain(&error))),
             };
             let broken = matches!(input, Input::Trouble(_));
@@ -127,9 +129,8 @@ async fn watch_kind(
     }
 }
 
-/// Managed fields are most of an object's bytes and nobody here reads them; list items come without a type.
-fn slim(mut object: DynamicObject, kind: &Kind) -> DynamicObject {
-    object.metadata.managed_fields = None;
+/// List items come without a type.
+fn typed(Watched(mut object): Watched, kind: &Kind) -> DynamicObject {
     object.types.get_or_insert_with(|| kube::core::TypeMeta {
         api_version: kind.resource().api_version.clone(),
         kind: kind.name().into(),
@@ -143,11 +144,9 @@ struct Store {
     event_index: usize,
     /// Objects by their cluster, then by kind and name; a view is one entry of the first map.
     clusters: HashMap<String, BTreeMap<(usize, String), Arc<DynamicObject>>>,
-    /// Events of Kubernetes, by name.
-    events: BTreeMap<String, Arc<DynamicObject>>,
+    events: Events,
     trouble: BTreeMap<usize, (Instant, String)>,
     senders: BTreeMap<ClusterName, watch::Sender<Arc<ClusterView>>>,
-    event_sender: watch::Sender<Arc<Vec<Arc<DynamicObject>>>>,
 }
 
 impl Store {
@@ -161,20 +160,15 @@ impl Store {
         }
     }
 
-    /// Events of Kubernetes are evidence: nobody waits for them, so a broken watch of theirs is no trouble.
-    fn apply_event(&mut self, input: Input) {
-        match input {
-            Input::Trouble(_) => return,
-            Input::Listed(events) => {
-                // Old Events expire; what has been seen stays evidence.
-                self.events.extend(events.into_iter().map(|event| (event.name_any(), Arc::new(event))));
-            }
-            Input::Applied(event) => {
-                self.events.insert(event.name_any(), Arc::new(event));
-            }
-            Input::Deleted(_) => return,
-        }
-        self.event_sender.send_replace(Arc::new(self.events.values().cloned().collect()));
+    /// Events of Kubernetes are evidence: nobody waits for them, so a broken watch of theirs is no trouble. Old ones
+    /// expire; what has been seen stays evidence.
+    fn apply_event(&self, input: Input) {
+        let seen = match input {
+            Input::Trouble(_) | Input::Deleted(_) => return,
+            Input::Listed(events) => events,
+            Input::Applied(event) => vec![event],
+        };
+        known(&self.events).extend(seen.into_iter().map(|event| (event.name_any(), Arc::new(event))));
     }
 
     fn apply(&mut self, index: usize, input: Input) {
@@ -273,6 +267,10 @@ impl Store {
             trouble: self.trouble.values().min_by_key(|(since, _)| *since).cloned(),
         }
     }
+}
+
+fn known(events: &Events) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<DynamicObject>>> {
+    events.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
 /// Which cluster an object belongs to.
