@@ -1,11 +1,12 @@
 //! Scenarios -> the combinations of their switches: the full product, or a covering array.
 
-use super::cover::{Cover as Covered, CoverError, OPEN, Request, Requirement, cover};
+use super::cover::{Cover as Covered, CoverError, OPEN, Request, Requirement, Row, cover};
 use super::lower::Lowered;
-use super::{Combination, Cost, LeftOut, Matrix};
+use super::{Combination, LeftOut, Matrix};
 use crate::scenario::{ClusterPatch, Cover, Problem, Problems, Scenario, SwitchValue};
 use crate::types::{CheckName, CombinationId, SwitchName, SwitchValues};
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 /// How long is searched unless said otherwise: a few hundredths of a second.
 pub const DEFAULT_STEPS: u64 = 20_000;
@@ -21,15 +22,29 @@ pub struct Effort<'a> {
     pub seed: u64,
     /// How many searches run at once; the result does not depend on it.
     pub threads: usize,
-    /// Among arrays of one size the cheapest is taken.
-    pub cost: Option<Cost<'a>>,
-    /// How many more combinations than the fewest the cheapest may have.
+    /// What a combination takes. Of the smallest arrays that is taken for which all of them are done soonest.
+    pub price: Option<PriceOf<'a>>,
+    /// How much there is of what combinations take, in the order of [`Price::demand`].
+    pub capacities: &'a [u64],
+    /// How many more combinations than the fewest such an array may have.
     pub slack: usize,
 }
 
+/// What a combination takes.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Price {
+    /// For how long, in milliseconds.
+    pub milliseconds: u64,
+    /// How much of each resource, meanwhile.
+    pub demand: Vec<u64>,
+}
+
+/// Tells what a combination takes.
+pub type PriceOf<'a> = &'a (dyn Fn(&Scenario, &Combination) -> Price + Sync);
+
 impl Default for Effort<'_> {
     fn default() -> Self {
-        Self { steps: DEFAULT_STEPS, seed: DEFAULT_SEED, threads: 1, cost: None, slack: 0 }
+        Self { steps: DEFAULT_STEPS, seed: DEFAULT_SEED, threads: 1, price: None, capacities: &[], slack: 0 }
     }
 }
 
@@ -142,10 +157,18 @@ fn array(
     let seeds = scenario.include.iter().filter_map(|row| lowered.row(row).ok()).collect();
     let own = earlier.iter().filter(|(name, _)| name == scenario.name.as_str());
     let keep = own.filter_map(|(_, values)| kept(scenario, lowered.row(values).ok()?)).collect();
-    let patches = |rows: &[super::cover::Row]| -> u64 {
-        let combinations: Vec<Combination> =
-            rows.iter().map(|row| combination(scenario, &lowered.values(row))).collect();
-        effort.cost.map_or(0, |cost| cost(scenario, &combinations))
+    // A search asks for the same rows thousands of times.
+    let prices: Mutex<BTreeMap<Row, Price>> = Mutex::default();
+    let time = |rows: &[Row]| -> u64 {
+        let Some(price) = effort.price else { return 0 };
+        let mut known = prices.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for row in rows {
+            if !known.contains_key(row) {
+                let of_row = price(scenario, &combination(scenario, &lowered.values(row)));
+                known.insert(row.clone(), of_row);
+            }
+        }
+        least_time(rows.iter().filter_map(|row| known.get(row)), effort.capacities)
     };
     let request = Request {
         requirements,
@@ -157,7 +180,7 @@ fn array(
         steps: effort.steps,
         searches: 1,
         threads: effort.threads,
-        cost: effort.cost.is_some().then_some(&patches),
+        cost: effort.price.is_some().then_some(&time),
         slack: effort.slack,
     };
     let covered =
@@ -185,6 +208,24 @@ fn array(
     }
     matrix.bounds.insert(scenario.name.clone(), super::Bound { rows: lower_bound, optimal });
     Ok(())
+}
+
+/// How soon all combinations could be done: no sooner than the longest of them, nor than the area of any resource allows.
+/// Between equals the fewest hours of clusters decide. Milliseconds in the upper bits, minutes in the lower.
+fn least_time<'p>(prices: impl Iterator<Item = &'p Price>, capacities: &[u64]) -> u64 {
+    const MINUTES: u32 = 20;
+    let (mut longest, mut sum) = (0_u64, 0_u64);
+    let mut areas = vec![0_u64; capacities.len()];
+    for price in prices {
+        longest = longest.max(price.milliseconds);
+        sum = sum.saturating_add(price.milliseconds);
+        for (area, demand) in areas.iter_mut().zip(&price.demand) {
+            *area = area.saturating_add(price.milliseconds.saturating_mul(*demand));
+        }
+    }
+    let soonest = areas.iter().zip(capacities).map(|(area, capacity)| area.div_ceil((*capacity).max(1)));
+    let soonest = soonest.fold(longest, u64::max).min(u64::MAX >> MINUTES);
+    (soonest << MINUTES) + (sum / 60_000).min((1 << MINUTES) - 1)
 }
 
 /// A row of an earlier plan in today's switches: a switch that is new has its default, or is open.

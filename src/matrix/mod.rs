@@ -9,15 +9,12 @@ mod select;
 
 pub use blame::{Suspect, further, suspects};
 pub use coverage::{Coverage, Part, coverage, part};
-pub use expand::{DEFAULT_SEED, DEFAULT_STEPS, Earlier, Effort, expand};
+pub use expand::{DEFAULT_SEED, DEFAULT_STEPS, Earlier, Effort, Price, PriceOf, expand};
 pub use select::{SelectError, Selection, Shard, select};
 
-use crate::scenario::{ClusterPatch, Pattern, Scenario};
+use crate::scenario::{ClusterPatch, Pattern};
 use crate::types::{CheckName, CombinationId, ScenarioName, SwitchValues};
 use std::collections::BTreeMap;
-
-/// What combinations of a scenario cost together, in any unit.
-pub type Cost<'a> = &'a (dyn Fn(&Scenario, &[Combination]) -> u64 + Sync);
 
 /// One value for every switch of a scenario.
 #[derive(Debug, Clone, PartialEq)]
