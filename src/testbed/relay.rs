@@ -23,15 +23,21 @@ pub fn hold(record: &Path) -> Result<(), TestbedError> {
     Ok(())
 }
 
-/// Entry point of the hidden subcommand `relay`: listens on loopback outside, forwards to the same port inside.
+/// Entry point of the hidden subcommand `relay`: listens on loopback outside, at the preferred port if it is free and at
+/// any other if not, says in one line on stdout at which, and forwards to the same port inside.
 ///
-/// A socket stays in the namespace it was made in, so listening first and entering then gives one foot in each.
-pub fn relay(record: &Path, port: u16, hold: i32) -> Result<(), TestbedError> {
+/// A socket stays in the namespace it was made in, so listening first and entering then gives one foot in each. The port
+/// is chosen by taking it: between a look whether it is free and the use of it, another testbed may have taken it.
+pub fn relay(record: &Path, preferred: u16, hold: i32) -> Result<(), TestbedError> {
     process::register("relay", record)?;
-    let outside = TcpListener::bind((Ipv4Addr::LOCALHOST, port))
+    let listen = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    let (outside, port) = listen(preferred)
+        .or_else(|_| listen(0))
         .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
-        .map_err(|source| TestbedError::NoPort { component: format!("relay (port {port})"), source })?;
+        .and_then(|listener| listener.local_addr().map(|address| (listener, address.port())))
+        .map_err(|source| TestbedError::NoPort { component: "relay".into(), source })?;
     net::enter(record, hold)?;
+    let _ = writeln!(std::io::stdout(), "{port}");
     super::runtime()?.block_on(forward(outside, port)).map_err(TestbedError::Runtime)
 }
 

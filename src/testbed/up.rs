@@ -16,7 +16,7 @@ use kube::Client;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io::{self, Read as _};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// What cannot be told to listen on loopback only.
@@ -131,13 +131,16 @@ fn begin(
 
     let since = Instant::now();
     let mut started = Started::new(settings, &processes);
-    // The API server is reachable from outside at the same port, so it must be free on both sides.
-    let api = net::free_port("kube-apiserver", 26443, &[])?;
-    state.namespace = namespace(settings, &mut started, api, &mut parts)?;
+    // In a namespace the API server has the port of the relay, so that it is the same inside and outside.
+    let relayed = namespace(settings, &mut started, &mut parts)?;
+    state.namespace = relayed.is_some();
+    state.ports.extend(relayed.map(|port| (API_SERVER.to_owned(), port)));
     for (purpose, preferred) in PREFERRED_PORTS {
+        if state.ports.contains_key(purpose) {
+            continue;
+        }
         let taken: Vec<u16> = state.ports.values().copied().collect();
-        let port =
-            if purpose == "kube-apiserver" { api } else { net::free_port(purpose, preferred, &taken)? };
+        let port = net::free_port(purpose, preferred, &taken)?;
         state.ports.insert(purpose.to_owned(), port);
     }
     state.save(state_dir)?;
@@ -148,7 +151,7 @@ fn begin(
         (&testbed.admin_kubeconfig, "testbed-admin", &issued.admin),
         (&testbed.kubeconfig, pki::HARNESS_USER, &issued.harness),
     ] {
-        pki::write_private(path, &pki::kubeconfig(api, &issued.ca, user, identity))?;
+        pki::write_private(path, &pki::kubeconfig(state.port(API_SERVER), &issued.ca, user, identity))?;
     }
 
     let world = World { components, state: &state, testbed: &testbed, pki: &pki, issued: &issued };
@@ -178,34 +181,37 @@ fn interrupted() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// Makes the network namespace, the way into it, and enters it. `false` when there is none, and none is needed.
+/// The purpose of the API server's port.
+const API_SERVER: &str = "kube-apiserver";
+/// Where it is looked for first: easy to remember, and clear of the ports that clusters on this machine may have.
+const API_SERVER_PORT: u16 = 26443;
+
+/// Makes the network namespace, the way into it, and enters it. Gives the port that leads into it; `None` when there is
+/// no namespace, and none is needed.
 fn namespace(
     settings: &Settings,
     started: &mut Started<'_>,
-    api: u16,
     parts: &mut Parts<'_>,
-) -> Result<bool, TestbedError> {
+) -> Result<Option<u16>, TestbedError> {
     let why = if settings.host_network {
         "it was not wanted".to_owned()
     } else {
         let mut hold =
             started.processes.launch_self(&settings.self_exe, "hold", &[], Some(Stdio::piped()))?;
-        let mut answer = [0; 512];
-        // One line comes, or the end of the pipe when the helper cannot even say why.
-        let length = match hold.stdout.take() {
-            Some(mut said) => said.read(&mut answer).unwrap_or_default(),
-            None => 0,
-        };
-        let answer = String::from_utf8_lossy(&answer[..length]).trim().to_owned();
+        let answer = first_line(&mut hold);
         if answer == "ready" {
             let pid = hold.id().cast_signed();
             started.children.push(("hold", hold));
-            let arguments = ["--port".to_owned(), api.to_string(), "--hold".to_owned(), pid.to_string()];
+            let port = API_SERVER_PORT.to_string();
+            let arguments = ["--port".to_owned(), port, "--hold".to_owned(), pid.to_string()];
             let arguments = arguments.map(OsString::from);
-            let relay = started.processes.launch_self(&settings.self_exe, "relay", &arguments, None)?;
+            let piped = Some(Stdio::piped());
+            let mut relay = started.processes.launch_self(&settings.self_exe, "relay", &arguments, piped)?;
+            let port = first_line(&mut relay).parse().ok();
             started.children.push(("relay", relay));
             net::enter(&settings.state_dir, pid)?;
-            return Ok(true);
+            // Without a port the relay has ended, and its log says why: the first wait for a component tells it.
+            return Ok(Some(port.unwrap_or(API_SERVER_PORT)));
         }
         let _ = hold.wait();
         if answer.is_empty() { "the helper ended early".to_owned() } else { answer }
@@ -225,7 +231,17 @@ fn namespace(
     (parts.progress)(Progress::Warning {
         text: format!("there is no network namespace ({why}): ports {OPEN_PORTS} are open to {audience}"),
     });
-    Ok(false)
+    Ok(None)
+}
+
+/// What a helper says: one line comes, or the end of the pipe when it cannot even say why.
+fn first_line(helper: &mut Child) -> String {
+    let mut answer = [0; 512];
+    let length = match helper.stdout.take() {
+        Some(mut said) => said.read(&mut answer).unwrap_or_default(),
+        None => 0,
+    };
+    String::from_utf8_lossy(&answer[..length]).trim().to_owned()
 }
 
 /// What a start works with.
