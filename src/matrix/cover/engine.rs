@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use super::coverage::named;
 use super::greedy::Greedy;
 use super::model::{Model, OWN};
+use super::search::{Search, Terms};
 use super::solver::Solver;
+use super::state::{MOST_ROWS, State};
 use super::tuples::{MAX_STRENGTH, Table, combinations, tables};
 use super::{Cover, CoverError, EXPLAINED, Infeasible, OPEN, Request, Row};
 
@@ -37,7 +39,7 @@ pub fn cover_until(
     if let Some(origins) = Solver::new(model).forbidden_by(&vec![None; model.levels().len()]) {
         return Err(CoverError::Contradiction { origins });
     }
-    let _ = stop;
+    let stop: &(dyn Fn() -> bool + Sync) = stop.unwrap_or(&|| false);
     let mut greedy = Greedy::new(model, &tables, request.seed);
     for (seed, partial) in request.seeds.iter().enumerate() {
         if !greedy.complete(partial) {
@@ -54,6 +56,16 @@ pub fn cover_until(
     }
     greedy.finish(&|| false);
     let lower_bound = bound(&tables, &greedy.states);
+    let frozen: Vec<Vec<bool>> = greedy.rows[..request.seeds.len() + kept.len()].iter().map(|row| vec![true; row.len()]).collect();
+    let mut steps = 0;
+    if request.steps > 0 && greedy.rows.len() <= MOST_ROWS {
+        let state = State::new(model, &tables, &greedy.states, &greedy.rows);
+        let terms = Terms { model, frozen: &frozen, bound: lower_bound, steps: request.steps, stop };
+        let mut search = Search::new(terms, state, request.seed);
+        search.run();
+        steps = search.steps();
+        greedy.rows = std::mem::take(&mut search.best);
+    }
     let fixed = request.seeds.len() + kept.len();
     let mut rows = std::mem::take(&mut greedy.rows);
     rows[fixed..].sort_unstable();
@@ -65,7 +77,7 @@ pub fn cover_until(
         required: greedy.required(),
         infeasible: infeasible(model, &tables, &rows, &request.invalid),
         smallest_before_cost: rows.len(),
-        steps: 0,
+        steps,
         rows,
     })
 }

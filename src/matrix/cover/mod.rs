@@ -14,7 +14,9 @@ mod greedy;
 mod model;
 mod product;
 mod random;
+mod search;
 mod solver;
+mod state;
 mod tuples;
 
 pub use coverage::{Coverage, NAMED, coverage};

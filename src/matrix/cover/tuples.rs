@@ -74,6 +74,12 @@ impl Table {
         (column, (symbol - self.first[column]) as u8)
     }
 
+    /// The parameter of a symbol.
+    #[inline]
+    pub(super) fn parameter(&self, symbol: u16) -> usize {
+        self.columns[usize::from(self.column_of[usize::from(symbol)])]
+    }
+
     fn levels(&self, column: usize) -> u16 {
         self.first[column + 1] - self.first[column]
     }
