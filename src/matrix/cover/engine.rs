@@ -60,7 +60,7 @@ pub fn cover_until(
     let mut steps = 0;
     if request.steps > 0 && greedy.rows.len() <= MOST_ROWS {
         let state = State::new(model, &tables, &greedy.states, &greedy.rows);
-        let terms = Terms { model, frozen: &frozen, bound: lower_bound, steps: request.steps, stop };
+        let terms = Terms { model, frozen: &frozen, bound: lower_bound, steps: request.steps, stop, mode: std::env::var("MODE").ok().map_or(0, |v| v.parse().unwrap()) };
         let mut search = Search::new(terms, state, request.seed);
         search.run();
         steps = search.steps();

@@ -119,7 +119,7 @@ impl<'a> Greedy<'a> {
                 }
             }
             if symbols.len() >= table.strength {
-                table.through(&symbols, at, |rank| gain += u32::from(states[rank as usize] == MISSING));
+                table.through(&symbols, at, |rank, _, _| gain += u32::from(states[rank as usize] == MISSING));
             }
         }
         gain

@@ -18,6 +18,7 @@ pub(super) struct Terms<'a> {
     /// No cover has fewer rows.
     pub(super) bound: usize,
     pub(super) steps: u64,
+    pub(super) mode: u32,
     pub(super) stop: &'a (dyn Fn() -> bool + Sync),
 }
 
@@ -32,6 +33,7 @@ pub(super) struct Search<'a> {
     now: u64,
     work: u64,
     asked: u64,
+    over: bool, ta: u64, tb: u64, tie: u64,
     pub(super) best: Vec<Row>,
 }
 
@@ -47,6 +49,10 @@ impl<'a> Search<'a> {
             now: 1 << 20,
             work: 0,
             asked: 0,
+            over: false,
+            ta: std::env::var("TA").ok().map_or(4, |v| v.parse().unwrap()),
+            tb: std::env::var("TB").ok().map_or(8, |v| v.parse().unwrap()),
+            tie: std::env::var("TIE").ok().map_or(0, |v| v.parse().unwrap()),
             best,
         }
     }
@@ -61,9 +67,9 @@ impl<'a> Search<'a> {
         }
         if self.work >= self.asked {
             self.asked = self.work + 1000 * STEP;
-            return (self.terms.stop)();
+            self.over = (self.terms.stop)();
         }
-        false
+        self.over
     }
 
     fn is_frozen(&self, row: usize, parameter: usize) -> bool {
@@ -83,7 +89,55 @@ impl<'a> Search<'a> {
             if self.is_over() {
                 return;
             }
-            self.tabu();
+            match self.terms.mode { 0 => self.tabu(), _ => self.anneal() }
+        }
+    }
+
+    fn anneal(&mut self) {
+        let bound = self.state.number();
+        let mut length = 200_000u64;
+        let cells = self.terms.model.levels().len() * bound;
+        length = length.max(cells as u64 * 20);
+        let ev = |n: &str, d: f64| std::env::var(n).ok().and_then(|v| v.parse().ok()).unwrap_or(d);
+        let (t0, t1, targeted, grow) = (ev("T0", 0.55), ev("T1", 0.2), ev("TG", 0.5), ev("GR", 1.5));
+        let tg = (targeted * 4294967295.0) as u32;
+        loop {
+            let mut t = t0; let mut accept = [0u32; 32];
+            let batches = 64;
+            for b in 0..batches {
+                t = t0 * f64::powf(t1 / t0, b as f64 / (batches - 1) as f64);
+                for (d, a) in accept.iter_mut().enumerate() { *a = (f64::exp(-(d as f64) / t) * 4294967295.0) as u32; }
+                for _ in 0..length / batches {
+                    if self.state.uncovered() == 0 { return; }
+                    self.now += 1;
+                    self.work += 15;
+                    let (row, parameter, value) = if self.random.chance(tg) {
+                        let open = self.state.open(self.random.below(self.state.uncovered()));
+                        let row = self.random.below(self.state.number());
+                        let mut missing = 0; let mut place = (0, 0);
+                        for &(parameter, value) in open.cells() {
+                            if self.state.row(row)[usize::from(parameter)] != value { missing += 1; place = (usize::from(parameter), value); }
+                        }
+                        if missing != 1 { continue; }
+                        (row, place.0, place.1)
+                    } else {
+                        let row = self.random.below(self.state.number());
+                        let parameter = self.random.below(self.terms.model.levels().len());
+                        let l = self.terms.model.levels()[parameter];
+                        if l < 2 { continue; }
+                        let v = self.random.below(l as usize - 1) as u8;
+                        let v = if v >= self.state.row(row)[parameter] { v + 1 } else { v };
+                        (row, parameter, v)
+                    };
+                    if self.is_frozen(row, parameter) { continue; }
+                    let delta = i64::from(self.state.loss(row, parameter)) - i64::from(self.state.gain(row, parameter, value));
+                    if delta > 0 && (delta > 31 || !self.random.chance(accept[delta as usize])) { continue; }
+                    if self.terms.model.allows_change(self.state.row_mut(row), parameter, value) { self.change(row, parameter, value); }
+                }
+                if self.is_over() { return; }
+            }
+            if std::env::var("DBG").is_ok() { eprintln!("n {} stage {} left {} t {}", self.state.number(), length, self.state.uncovered(), t); }
+            length = (length as f64 * grow) as u64;
         }
     }
 
@@ -133,10 +187,11 @@ impl<'a> Search<'a> {
                 let delta = i64::from(self.state.loss(row, parameter))
                     - i64::from(self.state.gain(row, parameter, value));
                 let changed = self.changed[row * parameters + parameter];
-                let tabu = changed + 4 + (self.random.next() & 7) > self.now;
+                let tabu = changed + self.ta + self.random.below(self.tb as usize) as u64 > self.now;
                 if tabu && uncovered + delta > 0 {
                     continue;
                 }
+                let changed = if self.tie > 0 { self.random.next() >> 2 } else { changed };
                 if best.is_some_and(|(least, oldest, ..)| (least, oldest) <= (delta, changed)) {
                     continue;
                 }

@@ -163,7 +163,7 @@ impl<'a> State<'a> {
             for rank in 0..ledger.entries.len() {
                 match ledger.entries[rank].count {
                     0 => ledger.slots[rank] = books.uncover(ledger.table, at, rank as u32),
-                    1 => books.alone(ledger.table, rank as u32, ledger.entries[rank].rows, true),
+                    1 => books.alone(ledger.table, rank as u32, (0, [0; 3]), ledger.entries[rank].rows, 1),
                     _ => {}
                 }
             }
@@ -297,65 +297,77 @@ impl<'a> State<'a> {
 
 impl Ledger<'_> {
     /// Takes the tuples of a row, or those through one column, out of the counts.
+    #[inline]
     fn leave(&mut self, books: &mut Books, at: usize, row: usize, column: Option<usize>) {
         let Ledger { table, entries, slots, symbols } = self;
         let width = table.columns.len();
-        let visit = |rank: u32| {
+        let visit = |rank: u32, known: Known| {
             let entry = &mut entries[rank as usize];
             entry.count -= 1;
             entry.rows ^= row as u16;
             if entry.count < 2 {
                 if entry.count == 0 {
                     slots[rank as usize] = books.uncover(table, at, rank);
-                    books.alone(table, rank, row as u16, false);
+                    books.alone(table, rank, known, row as u16, u32::MAX);
                 } else {
-                    books.alone(table, rank, entry.rows, true);
+                    books.alone(table, rank, known, entry.rows, 1);
                 }
             }
         };
-        let symbols = &symbols[row * width..(row + 1) * width];
-        match column {
-            Some(column) => table.through(symbols, column, visit),
-            None => table.within(symbols, visit),
-        }
+        each(table, &symbols[row * width..(row + 1) * width], column, visit);
     }
 
     /// The reverse of [`Ledger::leave`].
+    #[inline]
     fn enter(&mut self, books: &mut Books, row: usize, column: Option<usize>) {
         let Ledger { table, entries, slots, symbols } = self;
         let width = table.columns.len();
-        let visit = |rank: u32| {
+        let visit = |rank: u32, known: Known| {
             let entry = &mut entries[rank as usize];
             if entry.count < 2 {
                 if entry.count == 0 {
                     books.cover(slots[rank as usize]);
-                    books.alone(table, rank, row as u16, true);
+                    books.alone(table, rank, known, row as u16, 1);
                 } else {
-                    books.alone(table, rank, entry.rows, false);
+                    books.alone(table, rank, known, entry.rows, u32::MAX);
                 }
             }
             entry.count += 1;
             entry.rows ^= row as u16;
         };
-        let symbols = &symbols[row * width..(row + 1) * width];
-        match column {
-            Some(column) => table.through(symbols, column, visit),
-            None => table.within(symbols, visit),
-        }
+        each(table, &symbols[row * width..(row + 1) * width], column, visit);
+    }
+}
+
+/// The columns of a tuple, as far as its visitor knows them anyhow: how many, and which.
+type Known = (usize, [usize; 3]);
+
+/// Visits the tuples of a row, or those through one column.
+#[inline(always)]
+fn each(table: &Table, symbols: &[u16], column: Option<usize>, mut visit: impl FnMut(u32, Known)) {
+    match (column, table.strength) {
+        (Some(at), 2) => table.through(symbols, at, |rank, one, _| visit(rank, (2, [at, one, 0]))),
+        (Some(at), 3) => table.through(symbols, at, |rank, one, two| visit(rank, (3, [at, one, two]))),
+        (Some(at), _) => table.through(symbols, at, |rank, _, _| visit(rank, (0, [0; 3]))),
+        (None, _) => table.within(symbols, |rank| visit(rank, (0, [0; 3]))),
     }
 }
 
 impl Books {
-    /// A row is now the only one with a tuple, or no longer.
-    #[inline]
-    fn alone(&mut self, table: &Table, rank: u32, row: u16, now: bool) {
+    /// A row has become the only one with a tuple (1), or is that no longer (-1).
+    #[inline(always)]
+    fn alone(&mut self, table: &Table, rank: u32, known: Known, row: u16, by: u32) {
         let row = usize::from(row);
-        let by = if now { 1 } else { u32::MAX };
         self.row_unique[row] = self.row_unique[row].wrapping_add(by);
         let cells = &mut self.unique[row * self.parameters..(row + 1) * self.parameters];
-        for &symbol in &table.unrank(rank)[..table.strength] {
-            let cell = &mut cells[table.parameter(symbol)];
-            *cell = cell.wrapping_add(by);
+        let mut note = |parameter: usize| cells[parameter] = cells[parameter].wrapping_add(by);
+        match known {
+            (2, [one, two, _]) => [one, two].into_iter().for_each(|column| note(table.columns[column])),
+            (3, columns) => columns.into_iter().for_each(|column| note(table.columns[column])),
+            _ => {
+                let symbols = table.unrank(rank);
+                symbols[..table.strength].iter().for_each(|&symbol| note(table.parameter(symbol)));
+            }
         }
     }
 
