@@ -56,15 +56,17 @@ pub fn cover_until(
     }
     greedy.finish(&|| false);
     let lower_bound = bound(&tables, &greedy.states);
-    let frozen: Vec<Vec<bool>> = greedy.rows[..request.seeds.len() + kept.len()].iter().map(|row| vec![true; row.len()]).collect();
+    let frozen: Vec<Vec<bool>> =
+        greedy.rows[..request.seeds.len() + kept.len()].iter().map(|row| vec![true; row.len()]).collect();
     let mut steps = 0;
     if request.steps > 0 && greedy.rows.len() <= MOST_ROWS {
         let state = State::new(model, &tables, &greedy.states, &greedy.rows);
-        let terms = Terms { model, frozen: &frozen, bound: lower_bound, steps: request.steps, stop, mode: std::env::var("MODE").ok().map_or(0, |v| v.parse().unwrap()) };
+        let terms =
+            Terms { model, frozen: &frozen, bound: lower_bound, steps: request.steps, remember: 1, stop };
         let mut search = Search::new(terms, state, request.seed);
         search.run();
         steps = search.steps();
-        greedy.rows = std::mem::take(&mut search.best);
+        greedy.rows = search.covers.pop().unwrap_or_default();
     }
     let fixed = request.seeds.len() + kept.len();
     let mut rows = std::mem::take(&mut greedy.rows);

@@ -224,7 +224,9 @@ impl<'a> State<'a> {
         }
         let values = self.row(row);
         let fits = |link: &&Link| {
-            link.others[..usize::from(link.number)].iter().all(|&(at, value)| values[usize::from(at)] == value)
+            link.others[..usize::from(link.number)]
+                .iter()
+                .all(|&(at, value)| values[usize::from(at)] == value)
         };
         links.iter().filter(fits).count() as u32
     }
