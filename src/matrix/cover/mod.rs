@@ -8,6 +8,8 @@
 //! crate. Equal requests give equal covers, whatever the machine and the number of threads.
 
 pub mod blame;
+mod bound;
+mod choice;
 mod coverage;
 mod engine;
 mod greedy;
