@@ -1,96 +1,133 @@
-//! scratch
-use clap::Parser;
-use stack_e2e::matrix::cover::*;
+//! Covers a model that is written in another tool's format, so that sizes and times can be put beside that tool's.
+//!
+//! Writes the rows, one to a line, as value indexes between blanks; prints what was found, and the processor time.
+
+use std::fs;
+use std::io::{self, Write};
 use std::path::PathBuf;
-#[derive(Parser)]
-struct Args {
-    #[arg(long)]
-    casa_model: Option<PathBuf>,
-    #[arg(long)]
+use std::process::ExitCode;
+
+use clap::{Args, Parser};
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use stack_e2e::matrix::cover::{Request, cover_until};
+use stack_e2e::matrix::formats::{Document, Problem, casa, levels, medici, pict};
+
+/// Few rows that contain all combinations of `strength` values that the constraints allow.
+#[derive(Debug, Parser)]
+struct Options {
+    #[command(flatten)]
+    source: Source,
+    /// The constraints of a CASA model.
+    #[arg(long, requires = "casa_model")]
     casa_constraints: Option<PathBuf>,
-    #[arg(long)]
-    spec: Option<String>,
+    /// How many values are covered together; the model's own strength is not looked at.
     #[arg(long, default_value_t = 2)]
     strength: usize,
+    /// Where to write the rows.
     #[arg(long)]
     rows: Option<PathBuf>,
+    /// Ends the search after so many seconds of processor time per thread; then the result depends on the machine.
     #[arg(long)]
     seconds: Option<f64>,
+    /// Ends the search after so many steps; the default unless there is a limit in seconds.
     #[arg(long)]
     steps: Option<u64>,
+    /// The seed of the random choices.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// How many searches run, at once.
     #[arg(long, default_value_t = 1)]
     threads: usize,
 }
-fn cpu() -> f64 {
-    let u = nix::sys::resource::getrusage(nix::sys::resource::UsageWho::RUSAGE_SELF).unwrap();
-    let f = |t: nix::sys::time::TimeVal| t.tv_sec() as f64 + t.tv_usec() as f64 * 1e-6;
-    f(u.user_time()) + f(u.system_time())
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+struct Source {
+    /// A model of CASA.
+    #[arg(long)]
+    casa_model: Option<PathBuf>,
+    /// A model of PICT.
+    #[arg(long)]
+    pict: Option<PathBuf>,
+    /// A model of Medici.
+    #[arg(long)]
+    medici: Option<PathBuf>,
+    /// Numbers of values, such as `4^15 3^17 2^29`.
+    #[arg(long)]
+    spec: Option<String>,
 }
-fn main() {
-    let a = Args::parse();
-    let mut levels: Vec<u8> = vec![];
-    let mut clauses = vec![];
-    if let Some(s) = &a.spec {
-        for p in s.split_whitespace() {
-            let (v, n) = p.split_once('^').unwrap_or((p, "1"));
-            for _ in 0..n.parse().unwrap() {
-                levels.push(v.parse().unwrap());
-            }
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(line) if writeln!(io::stdout(), "{line}").is_ok() => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(message) => {
+            let _ = writeln!(io::stderr(), "error: {message}");
+            ExitCode::from(2)
         }
+    }
+}
+
+fn run(options: &Options) -> Result<String, String> {
+    let document = read(options)?;
+    let model = document.model().map_err(|error| error.to_string())?;
+    let threads = options.threads.max(1);
+    let request = Request {
+        requirements: document.requirements(options.strength),
+        weights: document.weights(),
+        invalid: document.invalid(),
+        seed: options.seed,
+        steps: options.steps.unwrap_or(if options.seconds.is_some() { u64::MAX } else { 1_000_000 }),
+        searches: threads,
+        threads,
+        ..Request::default()
+    };
+    let limit = options.seconds.map_or(f64::INFINITY, |seconds| seconds * threads as f64);
+    // What reading the model has taken counts too: it does for the others.
+    let stop = move || processor_time() >= limit;
+    let cover = cover_until(&model, &request, Some(&stop)).map_err(|error| error.to_string())?;
+    if let Some(path) = &options.rows {
+        let line = |row: &Vec<u8>| row.iter().map(u8::to_string).collect::<Vec<_>>().join(" ") + "\n";
+        let text: String = cover.rows.iter().map(line).collect();
+        fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    }
+    Ok(format!(
+        "size {} bound {} optimal {} tuples {} infeasible {} steps {} cpu_seconds {:.3}",
+        cover.rows.len(),
+        cover.lower_bound,
+        if cover.optimal { "yes" } else { "no" },
+        cover.required,
+        cover.infeasible.len(),
+        cover.steps,
+        processor_time(),
+    ))
+}
+
+fn read(options: &Options) -> Result<Document, String> {
+    let text = |path: &PathBuf| {
+        fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
+    };
+    let Source { casa_model, pict: pict_model, medici: medici_model, spec } = &options.source;
+    let document = if let Some(path) = casa_model {
+        let constraints = options.casa_constraints.as_ref().map(text).transpose()?;
+        casa(&text(path)?, constraints.as_deref())
+    } else if let Some(path) = pict_model {
+        pict(&text(path)?)
+    } else if let Some(path) = medici_model {
+        medici(&text(path)?)
     } else {
-        let t = std::fs::read_to_string(a.casa_model.unwrap()).unwrap();
-        let w: Vec<usize> = t.split_whitespace().map(|x| x.parse().unwrap()).collect();
-        levels = w[2..2 + w[1]].iter().map(|&x| x as u8).collect();
-        let mut sy = vec![];
-        for (i, &l) in levels.iter().enumerate() {
-            for v in 0..l {
-                sy.push((i, v));
-            }
-        }
-        if let Some(c) = a.casa_constraints {
-            let t = std::fs::read_to_string(c).unwrap();
-            let mut w = t.split_whitespace();
-            let n: usize = w.next().unwrap().parse().unwrap();
-            for o in 0..n {
-                let m: usize = w.next().unwrap().parse().unwrap();
-                let mut l = vec![];
-                for _ in 0..m {
-                    let s = w.next().unwrap();
-                    let x: usize = w.next().unwrap().parse().unwrap();
-                    l.push(Literal { parameter: sy[x].0, value: sy[x].1, equal: s == "+" });
-                }
-                clauses.push(Clause { literals: l, origin: o });
-            }
-        }
-    }
-    let m = Model::new(levels, clauses).unwrap();
-    let mut r = Request::of_strength(&m, a.strength);
-    r.seed = a.seed;
-    r.steps = a.steps.unwrap_or(u64::MAX);
-    r.threads = a.threads;
-    let limit = a.seconds.unwrap_or(1e9);
-    let stop = move || cpu() >= limit;
-    let c = cover_until(&m, &r, Some(&stop)).unwrap();
-    if let Some(p) = a.rows {
-        std::fs::write(
-            p,
-            c.rows
-                .iter()
-                .map(|r| r.iter().map(|v| v.to_string()).collect::<Vec<_>>().join(" ") + "\n")
-                .collect::<String>(),
-        )
-        .unwrap();
-    }
-    println!(
-        "{} bound {} {} required {} infeasible {} steps {} cpu {:.3}",
-        c.rows.len(),
-        c.lower_bound,
-        if c.optimal { "optimal" } else { "" },
-        c.required,
-        c.infeasible.len(),
-        c.steps,
-        cpu()
-    );
+        levels(spec.as_deref().unwrap_or_default())
+    };
+    let lines = |problems: Vec<Problem>| {
+        problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\nerror: ")
+    };
+    document.map_err(lines)
+}
+
+/// The processor time of all threads so far, in seconds.
+fn processor_time() -> f64 {
+    getrusage(UsageWho::RUSAGE_SELF).map_or(0.0, |usage| {
+        (usage.user_time().num_microseconds() + usage.system_time().num_microseconds()) as f64 / 1e6
+    })
 }

@@ -2,6 +2,7 @@
 
 pub mod cover;
 mod expand;
+pub mod formats;
 mod select;
 
 pub use expand::expand;
