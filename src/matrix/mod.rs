@@ -5,6 +5,7 @@ pub mod cover;
 mod coverage;
 mod expand;
 mod lower;
+pub mod formats;
 mod select;
 
 pub use blame::{Suspect, further, suspects};

@@ -1,11 +1,17 @@
 //! From a request to a cover: the steps in order.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
+use super::bound::bound;
+use super::choice::{cheapest, prefer};
 use super::coverage::named;
 use super::greedy::Greedy;
 use super::model::{Model, OWN};
+use super::search::{Search, Terms};
 use super::solver::Solver;
+use super::state::{MOST_ROWS, State};
 use super::tuples::{MAX_STRENGTH, Table, combinations, tables};
 use super::{Cover, CoverError, EXPLAINED, Infeasible, OPEN, Request, Row};
 
@@ -33,41 +39,181 @@ pub fn cover_until(
     check(model, request)?;
     let model = &with_negatives(model, &request.invalid);
     let tables =
-        tables(model.levels(), &request.requirements).map_err(|tuples| CoverError::TooLarge { tuples })?;
+        &tables(model.levels(), &request.requirements).map_err(|tuples| CoverError::TooLarge { tuples })?;
     if let Some(origins) = Solver::new(model).forbidden_by(&vec![None; model.levels().len()]) {
         return Err(CoverError::Contradiction { origins });
     }
-    let _ = stop;
-    let mut greedy = Greedy::new(model, &tables, request.seed);
+    let stop: &(dyn Fn() -> bool + Sync) = stop.unwrap_or(&|| false);
+    let start = start(model, tables, request)?;
+    let lower_bound = bound(model, tables, &start.states);
+    let terms = Terms {
+        model,
+        frozen: &start.frozen,
+        bound: lower_bound,
+        steps: request.steps,
+        remember: if request.cost.is_some() { request.slack + 1 } else { 1 },
+        stop,
+    };
+    let room = tables.iter().map(Table::size).sum::<usize>() <= MOST_TUPLES && start.rows.len() <= MOST_ROWS;
+    let (mut covers, steps) =
+        if room && request.steps > 0 { race(terms, tables, &start, request) } else { (Vec::new(), 0) };
+    let smallest_before_cost = covers.last().map_or(start.rows.len(), Vec::len);
+    let mut rows = covers.pop().unwrap_or_else(|| start.rows.clone());
+    if room {
+        rows = prefer(terms, tables, &start.states, &rows, &request.weights);
+        if let Some(cost) = request.cost {
+            let covers: Vec<_> = covers
+                .iter()
+                .map(|rows| prefer(terms, tables, &start.states, rows, &request.weights))
+                .collect();
+            rows = cheapest(terms, tables, &start.states, rows, &covers, cost, request);
+        }
+    }
+    let seeds = request.seeds.len();
+    let mut kept = start.kept;
+    let fixed = seeds + kept.len();
+    rows[fixed..].sort_unstable();
+    if room {
+        drop_redundant(model, tables, &start.states, &mut rows, seeds, &mut kept);
+    }
+    Ok(Cover {
+        seeds,
+        lower_bound,
+        optimal: rows.len() <= lower_bound.max(seeds),
+        required: start.states.iter().flatten().filter(|&&state| Greedy::counts(state)).count() as u64,
+        infeasible: infeasible(model, tables, &rows, &request.invalid),
+        smallest_before_cost,
+        steps,
+        kept,
+        rows,
+    })
+}
+
+/// The largest number of ranks for which a search keeps books.
+const MOST_TUPLES: usize = 1 << 25;
+
+/// A first cover, and what no search may touch.
+struct Start {
+    /// What is known about each tuple of each table.
+    states: Vec<Vec<u8>>,
+    /// Seeds, rows that are kept, further rows.
+    rows: Vec<Row>,
+    /// The rows to keep that are among them.
+    kept: Vec<usize>,
+    /// Which cells of the first rows may not change.
+    frozen: Vec<Vec<bool>>,
+}
+
+fn start(model: &Model, tables: &[Table], request: &Request<'_>) -> Result<Start, CoverError> {
+    let mut greedy = Greedy::new(model, tables, request.seed);
+    let mut frozen = Vec::new();
     for (seed, partial) in request.seeds.iter().enumerate() {
         if !greedy.complete(partial) {
             let origins = Solver::new(model).forbidden_by(partial).unwrap_or_default();
             return Err(CoverError::Seed { seed, origins });
         }
+        frozen.push(partial.iter().map(Option::is_some).collect());
     }
     let mut kept = Vec::new();
+    let mut illegal = Vec::new();
     for (at, row) in request.keep.iter().enumerate() {
         let partial: Vec<Option<u8>> = row.iter().map(|&value| (value != OPEN).then_some(value)).collect();
         if greedy.complete(&partial) {
             kept.push(at);
+            frozen.push(partial.iter().map(Option::is_some).collect());
+        } else {
+            illegal.push(partial);
         }
     }
-    greedy.finish(&|| false);
-    let lower_bound = bound(&tables, &greedy.states);
-    let fixed = request.seeds.len() + kept.len();
-    let mut rows = std::mem::take(&mut greedy.rows);
-    rows[fixed..].sort_unstable();
-    Ok(Cover {
-        seeds: request.seeds.len(),
-        kept,
-        lower_bound,
-        optimal: rows.len() <= lower_bound,
-        required: greedy.required(),
-        infeasible: infeasible(model, &tables, &rows, &request.invalid),
-        smallest_before_cost: rows.len(),
-        steps: 0,
-        rows,
-    })
+    // An old row that is no longer allowed becomes the nearest one that is; if it is of use, search may change it.
+    for partial in illegal {
+        let open = vec![None; partial.len()];
+        if let Some(row) = greedy.solver.complete(&open, &partial) {
+            greedy.add_if_useful(row);
+        }
+    }
+    greedy.finish();
+    Ok(Start { states: greedy.states, rows: greedy.rows, kept, frozen })
+}
+
+/// Independent searches; the covers of the best one, the smallest last, and its steps. The smallest cover wins, and among
+/// equal ones that of the first search, so that it does not matter how many run at once.
+fn race<'a>(
+    terms: Terms<'a>,
+    tables: &'a [Table],
+    start: &Start,
+    request: &Request<'_>,
+) -> (Vec<Vec<Row>>, u64) {
+    let searches = request.searches.max(1);
+    let next = AtomicUsize::new(0);
+    // The first search that has met the bound: none after it can do better.
+    let met = AtomicUsize::new(usize::MAX);
+    let results = Mutex::new(Vec::new());
+    let work = || {
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= searches {
+                return;
+            }
+            let stop = || met.load(Ordering::Relaxed) < number || (terms.stop)();
+            let terms = Terms { stop: &stop, ..terms };
+            let state = State::new(terms.model, tables, &start.states, &start.rows);
+            let seed = request.seed ^ (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let mut search = Search::new(terms, state, seed);
+            search.run();
+            let size = search.covers.last().map_or(usize::MAX, Vec::len);
+            if size <= terms.bound.max(terms.frozen.len()) {
+                met.fetch_min(number, Ordering::Relaxed);
+            }
+            let steps = search.steps();
+            let mut results = results.lock().unwrap_or_else(PoisonError::into_inner);
+            results.push((size, number, search.covers, steps));
+        }
+    };
+    std::thread::scope(|scope| {
+        let others = request.threads.max(1).min(searches) - 1;
+        (0..others).for_each(|_| drop(scope.spawn(work)));
+        work();
+    });
+    let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let best = results.into_iter().min_by_key(|(size, number, ..)| (*size, *number));
+    best.map_or((Vec::new(), 0), |(_, _, covers, steps)| (covers, steps))
+}
+
+/// Drops old rows without which all is still covered, the latest first.
+fn drop_redundant(
+    model: &Model,
+    tables: &[Table],
+    states: &[Vec<u8>],
+    rows: &mut Vec<Row>,
+    seeds: usize,
+    kept: &mut Vec<usize>,
+) {
+    if kept.is_empty() {
+        return;
+    }
+    let mut state = State::new(model, tables, states, rows);
+    // The state numbers rows anew when one is removed, so it is kept beside what each number stands for.
+    let mut numbers: Vec<usize> = (0..rows.len()).collect();
+    let mut gone = vec![false; rows.len()];
+    for row in (seeds..seeds + kept.len()).rev() {
+        let Some(number) = numbers.iter().position(|&known| known == row) else { continue };
+        if state.alone(number) == 0 {
+            state.remove(number);
+            numbers.swap_remove(number);
+            gone[row] = true;
+        }
+    }
+    let mut row = 0;
+    rows.retain(|_| {
+        row += 1;
+        !gone[row - 1]
+    });
+    let mut row = seeds;
+    kept.retain(|_| {
+        row += 1;
+        !gone[row - 1]
+    });
 }
 
 fn check(model: &Model, request: &Request<'_>) -> Result<(), CoverError> {
@@ -120,19 +266,6 @@ fn with_negatives(model: &Model, invalid: &[Vec<bool>]) -> Model {
         }
     }
     model
-}
-
-/// Any set of columns needs as many rows as it has feasible tuples.
-fn bound(tables: &[Table], states: &[Vec<u8>]) -> usize {
-    let mut most = 0;
-    for (table, states) in tables.iter().zip(states) {
-        for set in table.sets() {
-            let mut number = 0;
-            table.of_set(&set, &mut |rank| number += usize::from(Greedy::counts(states[rank as usize])));
-            most = most.max(number);
-        }
-    }
-    most
 }
 
 /// What no row may contain, seen from rows that cover all that some row may contain: a tuple that is missing is

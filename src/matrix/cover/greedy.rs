@@ -56,6 +56,17 @@ impl<'a> Greedy<'a> {
         self.rows.push(row);
     }
 
+    /// Adds a row as it is, if it covers anything that is missing.
+    pub(super) fn add_if_useful(&mut self, row: Row) {
+        let mut useful = false;
+        for (table, states) in self.tables.iter().zip(&self.states) {
+            table.within(&table.symbols_of(&row), |rank| useful |= states[rank as usize] == MISSING);
+        }
+        if useful {
+            self.add(row);
+        }
+    }
+
     /// Completes a row so that it covers much, and adds it; false if it cannot be completed.
     pub(super) fn complete(&mut self, partial: &[Option<u8>]) -> bool {
         let mut cells: Vec<Option<u8>> = vec![None; partial.len()];
@@ -119,14 +130,14 @@ impl<'a> Greedy<'a> {
                 }
             }
             if symbols.len() >= table.strength {
-                table.through(&symbols, at, |rank| gain += u32::from(states[rank as usize] == MISSING));
+                table.through(&symbols, at, |rank, _, _| gain += u32::from(states[rank as usize] == MISSING));
             }
         }
         gain
     }
 
-    /// Adds rows until each tuple is covered or known to be infeasible. False if `stop` said so before.
-    pub(super) fn finish(&mut self, stop: &dyn Fn() -> bool) -> bool {
+    /// Adds rows until each tuple is covered or known to be infeasible.
+    pub(super) fn finish(&mut self) {
         let mut partial = vec![None; self.model.levels().len()];
         for at in 0..self.tables.len() {
             let table = &self.tables[at];
@@ -147,17 +158,9 @@ impl<'a> Greedy<'a> {
                 }
                 if !self.complete(&partial) {
                     self.states[at][rank] = INFEASIBLE;
-                } else if stop() {
-                    return false;
                 }
             }
         }
-        true
-    }
-
-    /// How many tuples there are to cover that some row may contain; all are decided after [`Greedy::finish`].
-    pub(super) fn required(&self) -> u64 {
-        self.states.iter().flatten().filter(|&&state| state == COVERED).count() as u64
     }
 
     /// The ranks that a search has to keep covered, as a test on state.

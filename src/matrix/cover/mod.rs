@@ -8,13 +8,17 @@
 //! crate. Equal requests give equal covers, whatever the machine and the number of threads.
 
 pub mod blame;
+mod bound;
+mod choice;
 mod coverage;
 mod engine;
 mod greedy;
 mod model;
 mod product;
 mod random;
+mod search;
 mod solver;
+mod state;
 mod tuples;
 
 pub use coverage::{Coverage, NAMED, coverage};

@@ -74,6 +74,12 @@ impl Table {
         (column, (symbol - self.first[column]) as u8)
     }
 
+    /// The parameter of a symbol.
+    #[inline]
+    pub(super) fn parameter(&self, symbol: u16) -> usize {
+        self.columns[usize::from(self.column_of[usize::from(symbol)])]
+    }
+
     fn levels(&self, column: usize) -> u16 {
         self.first[column + 1] - self.first[column]
     }
@@ -124,34 +130,45 @@ impl Table {
         }
     }
 
-    /// All tuples of some ascending symbols that contain the one at `at`.
+    /// All tuples of some ascending symbols that contain the one at `at`, with the places of the other ones: both the same
+    /// for pairs, meaningless for other strengths than 2 and 3.
     #[inline]
-    pub(super) fn through(&self, symbols: &[u16], at: usize, mut visit: impl FnMut(u32)) {
-        let (below, above) = (&symbols[..at], &symbols[at + 1..]);
+    pub(super) fn through(&self, symbols: &[u16], at: usize, mut visit: impl FnMut(u32, usize, usize)) {
         let mine = usize::from(symbols[at]);
         match self.strength {
             0 => {}
-            1 => visit(mine as u32),
+            1 => visit(mine as u32, at, at),
             2 => {
-                let base = self.binomials[1][mine];
-                below.iter().for_each(|&lower| visit(base + u32::from(lower)));
-                above.iter().for_each(|&upper| visit(self.binomials[1][usize::from(upper)] + mine as u32));
+                let twos = &self.binomials[1];
+                let base = twos[mine];
+                for (place, &lower) in symbols[..at].iter().enumerate() {
+                    visit(base + u32::from(lower), place, place);
+                }
+                for (place, &upper) in symbols.iter().enumerate().skip(at + 1) {
+                    visit(twos[usize::from(upper)] + mine as u32, place, place);
+                }
             }
             3 => {
                 let (twos, threes) = (&self.binomials[1], &self.binomials[2]);
-                for (end, &middle) in below.iter().enumerate() {
+                for (end, &middle) in symbols[..at].iter().enumerate() {
                     let base = threes[mine] + twos[usize::from(middle)];
-                    below[..end].iter().for_each(|&lower| visit(base + u32::from(lower)));
+                    for (place, &lower) in symbols[..end].iter().enumerate() {
+                        visit(base + u32::from(lower), place, end);
+                    }
                 }
-                for (end, &upper) in above.iter().enumerate() {
+                for (end, &upper) in symbols.iter().enumerate().skip(at + 1) {
                     let base = threes[usize::from(upper)];
                     let under = base + twos[mine];
-                    below.iter().for_each(|&lower| visit(under + u32::from(lower)));
+                    for (place, &lower) in symbols[..at].iter().enumerate() {
+                        visit(under + u32::from(lower), place, end);
+                    }
                     let between = base + mine as u32;
-                    above[..end].iter().for_each(|&middle| visit(between + twos[usize::from(middle)]));
+                    for (place, &middle) in symbols[..end].iter().enumerate().skip(at + 1) {
+                        visit(between + twos[usize::from(middle)], place, end);
+                    }
                 }
             }
-            strength => self.deep(symbols, Some(at), strength, 0, &mut visit),
+            strength => self.deep(symbols, Some(at), strength, 0, &mut |rank| visit(rank, at, at)),
         }
     }
 
@@ -280,7 +297,7 @@ mod tests {
             assert_eq!(all.len(), combinations(6, strength).count());
             for (at, symbol) in symbols.iter().enumerate() {
                 let mut some = Vec::new();
-                table.through(&symbols, at, |rank| some.push(rank));
+                table.through(&symbols, at, |rank, _, _| some.push(rank));
                 some.sort_unstable();
                 let mut expected: Vec<u32> = all
                     .iter()

@@ -1,0 +1,292 @@
+//! Fewer rows by local search: whenever all is covered a row is dropped, and cells change until all is covered again.
+//!
+//! Phases take turns, each until it has found nothing for a while:
+//!
+//! - Tabu search as in Galinier, Kpodjedo and Antoniol, "An efficient Tabu search for t-way constrained combinatorial
+//!   interaction testing" (TCA; Lin, Luo, Cai, Su, Hao and Zhang, ASE 2015): a random uncovered tuple, and of all the rows
+//!   that miss it in one cell the best change that is legal and not too recent; rarely a random row takes the tuple, repaired
+//!   by the solver.
+//! - Annealing (Cohen, Colbourn and Ling, "Augmenting simulated annealing to build interaction test suites", 2003) at a
+//!   steady temperature, most moves aimed at an uncovered tuple. It wins on large models with few constraints.
+
+use super::Row;
+use super::model::Model;
+use super::random::Random;
+use super::solver::Solver;
+use super::state::State;
+
+/// Work that makes up one step of the budget; a unit of work is about a nanosecond.
+const STEP: u64 = 1000;
+/// Steps without success after which the first phase ends; each round of phases is longer than the one before.
+const PATIENCE: u64 = 150_000;
+/// How often tabu search takes a random row, in 2^-32.
+const WALK: u32 = 4_294_967;
+
+#[derive(Debug, Clone, Copy)]
+enum Phase {
+    Tabu,
+    /// The temperature, in uncovered tuples, and the share of moves that are aimed at an uncovered tuple.
+    Anneal(f64, f64),
+}
+
+const PHASES: [Phase; 4] =
+    [Phase::Tabu, Phase::Anneal(0.36, 0.9), Phase::Anneal(0.25, 1.0), Phase::Anneal(0.5, 1.0)];
+
+/// What one search has to go by.
+#[derive(Clone, Copy)]
+pub(super) struct Terms<'a> {
+    pub(super) model: &'a Model,
+    /// For each of the first rows, which of its cells may not change; all others may.
+    pub(super) frozen: &'a [Vec<bool>],
+    /// No cover has fewer rows.
+    pub(super) bound: usize,
+    pub(super) steps: u64,
+    /// How many covers to remember, the smallest ones, one of each size.
+    pub(super) remember: usize,
+    pub(super) stop: &'a (dyn Fn() -> bool + Sync),
+}
+
+/// A search at work.
+pub(super) struct Search<'a> {
+    terms: Terms<'a>,
+    state: State<'a>,
+    solver: Solver,
+    random: Random,
+    /// For each cell, when it was changed last.
+    changed: Vec<u64>,
+    now: u64,
+    work: u64,
+    asked: u64,
+    over: bool,
+    /// Covers, the smallest last.
+    pub(super) covers: Vec<Vec<Row>>,
+}
+
+impl<'a> Search<'a> {
+    pub(super) fn new(terms: Terms<'a>, state: State<'a>, seed: u64) -> Search<'a> {
+        Search {
+            terms,
+            solver: Solver::new(terms.model),
+            random: Random::new(seed),
+            changed: vec![0; state.number() * terms.model.levels().len()],
+            state,
+            now: 64,
+            work: 0,
+            asked: 0,
+            over: false,
+            covers: Vec::new(),
+        }
+    }
+
+    pub(super) fn steps(&self) -> u64 {
+        self.work / STEP
+    }
+
+    fn is_over(&mut self) -> bool {
+        if self.work >= self.asked {
+            self.asked = self.work + 1000 * STEP;
+            self.over |= (self.terms.stop)();
+        }
+        self.over |= self.work >= self.terms.steps.saturating_mul(STEP);
+        self.over
+    }
+
+    fn is_frozen(&self, row: usize, parameter: usize) -> bool {
+        self.terms.frozen.get(row).is_some_and(|cells| cells[parameter])
+    }
+
+    /// Searches until the bound is met or the budget is used up.
+    pub(super) fn run(&mut self) {
+        if !self.next_size() {
+            return;
+        }
+        let mut patience = PATIENCE * STEP;
+        loop {
+            for phase in PHASES {
+                let mut until = self.work + patience;
+                let mut accept = [0; 32];
+                if let Phase::Anneal(temperature, _) = phase {
+                    for (delta, share) in accept.iter_mut().enumerate() {
+                        *share = (likelihood(delta as f64 / temperature) * f64::from(u32::MAX)) as u32;
+                    }
+                }
+                while self.work < until {
+                    match phase {
+                        Phase::Tabu => self.tabu(),
+                        Phase::Anneal(_, aimed) => self.anneal(&accept, (aimed * f64::from(u32::MAX)) as u32),
+                    }
+                    if self.state.uncovered() == 0 {
+                        if !self.next_size() {
+                            return;
+                        }
+                        until = self.work + patience;
+                    }
+                    if self.is_over() {
+                        return;
+                    }
+                }
+            }
+            patience += patience / 2;
+        }
+    }
+
+    /// Notes a cover, and drops rows until something is uncovered; false if no more may go.
+    fn next_size(&mut self) -> bool {
+        while self.state.uncovered() == 0 {
+            self.covers.push(self.state.rows());
+            if self.covers.len() > self.terms.remember.max(1) {
+                self.covers.remove(0);
+            }
+            if !self.drop_row() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Drops the row that fewest tuples depend on; false if no row may go.
+    fn drop_row(&mut self) -> bool {
+        let number = self.state.number();
+        let frozen = self.terms.frozen.len();
+        if number <= self.terms.bound || number <= frozen {
+            return false;
+        }
+        let fewest = (frozen..number).map(|row| self.state.alone(row)).min().unwrap_or(0);
+        let rows: Vec<usize> = (frozen..number).filter(|&row| self.state.alone(row) == fewest).collect();
+        let row = rows[self.random.below(rows.len())];
+        self.state.remove(row);
+        let parameters = self.terms.model.levels().len();
+        self.changed.copy_within((number - 1) * parameters.., row * parameters);
+        self.changed.truncate((number - 1) * parameters);
+        self.work += number as u64 * 100;
+        true
+    }
+
+    /// The cell in which a row misses a tuple, if it is only one.
+    #[inline]
+    fn only_miss(&self, row: usize, cells: &[(u16, u8)]) -> Option<(usize, u8)> {
+        let mut missing = None;
+        for &(parameter, value) in cells {
+            if self.state.column(usize::from(parameter))[row] != value {
+                if missing.is_some() {
+                    return None;
+                }
+                missing = Some((usize::from(parameter), value));
+            }
+        }
+        missing
+    }
+
+    fn tabu(&mut self) {
+        self.now += 1;
+        let open = *self.state.open(self.random.below(self.state.uncovered()));
+        let number = self.state.number();
+        self.work += 60 + number as u64 * 8;
+        if !self.random.chance(WALK) {
+            let parameters = self.terms.model.levels().len();
+            let cells = open.cells();
+            let uncovered = self.state.uncovered() as i64;
+            // The least change for the worse, then the cell that has rested longest.
+            let mut best: Option<(i64, u64, usize, usize, u8)> = None;
+            for row in 0..number {
+                let Some((parameter, value)) = self.only_miss(row, cells) else { continue };
+                if self.is_frozen(row, parameter) {
+                    continue;
+                }
+                let delta = i64::from(self.state.loss(row, parameter))
+                    - i64::from(self.state.gain(row, parameter, value));
+                let changed = self.changed[row * parameters + parameter];
+                let tabu = changed + 2 + (self.random.next() & 3) > self.now;
+                if tabu && uncovered + delta > 0
+                    || best.is_some_and(|(least, oldest, ..)| (least, oldest) <= (delta, changed))
+                {
+                    continue;
+                }
+                if self.terms.model.allows_change(self.state.row_mut(row), parameter, value) {
+                    best = Some((delta, changed, row, parameter, value));
+                }
+            }
+            if let Some((_, _, row, parameter, value)) = best {
+                self.change(row, parameter, value);
+                return;
+            }
+        }
+        self.walk(open.cells());
+    }
+
+    /// One move; `accept` has the likelihood, in 2^-32, with which more uncovered tuples are accepted, by their number.
+    fn anneal(&mut self, accept: &[u32; 32], aimed: u32) {
+        self.now += 1;
+        self.work += 35;
+        let row = self.random.below(self.state.number());
+        let (parameter, value) = if self.random.chance(aimed) {
+            let open = self.state.open(self.random.below(self.state.uncovered()));
+            let Some(place) = self.only_miss(row, open.cells()) else { return };
+            place
+        } else {
+            let parameter = self.random.below(self.terms.model.levels().len());
+            let levels = usize::from(self.terms.model.levels()[parameter]);
+            if levels < 2 {
+                return;
+            }
+            let value = self.random.below(levels - 1) as u8;
+            (parameter, value + u8::from(value >= self.state.row(row)[parameter]))
+        };
+        let loss = self.state.loss(row, parameter);
+        if self.is_frozen(row, parameter) {
+            return;
+        }
+        let worse = loss.saturating_sub(self.state.gain(row, parameter, value)) as usize;
+        if worse > 0 && !accept.get(worse).is_some_and(|&share| self.random.chance(share)) {
+            return;
+        }
+        if self.terms.model.allows_change(self.state.row_mut(row), parameter, value) {
+            self.change(row, parameter, value);
+        }
+    }
+
+    fn change(&mut self, row: usize, parameter: usize, value: u8) {
+        self.state.change(row, parameter, value);
+        self.changed[row * self.terms.model.levels().len() + parameter] = self.now;
+        self.work += 8 * self.state.fan(parameter);
+    }
+
+    /// Puts a tuple into some row, with as few other changes as the clauses ask for.
+    fn walk(&mut self, cells: &[(u16, u8)]) {
+        let row = self.random.below(self.state.number());
+        let parameters = self.terms.model.levels().len();
+        let mut partial: Vec<Option<u8>> = vec![None; parameters];
+        for &(parameter, value) in cells {
+            partial[usize::from(parameter)] = Some(value);
+        }
+        for (parameter, cell) in partial.iter_mut().enumerate() {
+            if self.is_frozen(row, parameter) {
+                let known = self.state.row(row)[parameter];
+                if cell.is_some_and(|value| value != known) {
+                    return;
+                }
+                *cell = Some(known);
+            }
+        }
+        let preferred: Vec<Option<u8>> = self.state.row(row).iter().map(|&value| Some(value)).collect();
+        self.work += 50 * parameters as u64;
+        let Some(new) = self.solver.complete(&partial, &preferred) else { return };
+        for (parameter, &value) in new.iter().enumerate() {
+            if self.state.row(row)[parameter] != value {
+                self.change(row, parameter, value);
+            }
+        }
+    }
+}
+
+/// e to the power of -`x`, from operations that give the same result on every machine, which library functions need not.
+fn likelihood(x: f64) -> f64 {
+    // (1 - x/n)^n with the first correction, by repeated squaring: exact enough for a share of moves.
+    let n = 1_u32 << 20;
+    let small = x / f64::from(n);
+    let mut power = 1.0 - small + small * small / 2.0;
+    for _ in 0..20 {
+        power *= power;
+    }
+    power
+}
