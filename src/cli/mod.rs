@@ -4,6 +4,7 @@
 mod check_list;
 mod commands;
 mod completions;
+mod estimate;
 mod exit;
 mod inputs;
 mod owner;

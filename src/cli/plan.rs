@@ -2,8 +2,9 @@
 
 use super::exit::Exit;
 use super::inputs::{self, FileArgs, PlanningArgs};
-use super::screen;
+use super::{estimate, screen};
 use crate::plan::{Plan, StepAction};
+use crate::report;
 use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets};
 use std::collections::BTreeMap;
@@ -26,6 +27,9 @@ pub(super) struct PlanArgs {
 enum Format {
     Table,
     Json,
+    Dot,
+    Mermaid,
+    Svg,
 }
 
 pub(super) fn run(args: &PlanArgs) -> Exit {
@@ -34,6 +38,9 @@ pub(super) fn run(args: &PlanArgs) -> Exit {
             screen::data(&match args.format {
                 Format::Table => table(&plan),
                 Format::Json => serde_json::to_string_pretty(&plan).unwrap_or_default(),
+                Format::Dot => report::dot(&estimate::precedence(&plan)),
+                Format::Mermaid => report::mermaid(&estimate::precedence(&plan)),
+                Format::Svg => estimate::svg(&plan),
             });
             Exit::Passed
         }
@@ -73,6 +80,9 @@ fn table(plan: &Plan) -> String {
         for name in names {
             let _ = write!(text, "\n  {name}");
         }
+    }
+    if let Some(timetable) = &plan.timetable {
+        let _ = write!(text, "\n\n{}", timetable.summary());
     }
     text
 }

@@ -119,6 +119,7 @@ pub fn build(
         left_out: left_out.collect(),
         shard: options.shard,
         keep_on_failure: options.keep_on_failure,
+        timetable: None,
     };
     Ok((plan, found.warnings))
 }

@@ -431,6 +431,7 @@ mod tests {
             concurrency: 1,
             shard: None,
             keep_on_failure: false,
+            timetable: None,
         }
     }
 

@@ -1,10 +1,14 @@
 //! What happened, for people and machines: `&Event` -> lines while it happens, `&RunReport` -> JUnit, JSON and the
-//! last screen. Knows no Kubernetes; returns text or bytes, or draws to the target it is given.
+//! last screen; and what is going to happen, as pictures. Knows no Kubernetes; returns text or bytes, or draws to the target it is given.
 
+mod gantt;
+mod graph;
 mod json;
 mod junit;
 pub mod terminal;
 mod text;
 
+pub use gantt::{Bar, gantt};
+pub use graph::{Node, dot, mermaid};
 pub use json::{SCHEMA_VERSION as JSON_SCHEMA_VERSION, json};
 pub use junit::junit;

@@ -37,6 +37,7 @@ pub fn plan(units: usize, concurrency: usize) -> Plan {
         concurrency,
         shard: None,
         keep_on_failure: false,
+        timetable: None,
     }
 }
 
