@@ -1,9 +1,10 @@
 //! From scenario files to a plan: what `validate`, `list`, `plan` and `run` have in common.
 
 use super::exit::Exit;
-use super::{owner, screen, testbed};
+use super::{estimate, owner, screen, testbed};
 use crate::check::{CHECKS, GROUPS};
 use crate::matrix::{self, Matrix, Selection, Shard};
+use crate::plan::cost::Capacity;
 use crate::plan::{self, KnownCheck, Plan, PlanOptions};
 use crate::provider::manifest;
 use crate::scenario::{self, Known, Problem, Problems, Scenario};
@@ -126,6 +127,12 @@ pub(super) struct PlanningArgs {
     /// How many clusters may exist at once [default: all]
     #[arg(long, short = 'j', value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) concurrency: Option<u16>,
+    /// How much there is of what clusters take, e.g. cores=200,instances=20 [default: no limit]
+    #[arg(long, value_name = "RESOURCE=N,...")]
+    pub(super) capacity: Vec<Capacity>,
+    /// What earlier runs took, for better estimates; `run` adds to it
+    #[arg(long, value_name = "FILE", env = "STACK_E2E_HISTORY")]
+    pub(super) history: Option<PathBuf>,
     /// How long `sweep` leaves the objects of the run alone while nobody can tell whether the run still lives
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "12h")]
     pub(super) keep: Duration,
@@ -299,7 +306,7 @@ pub(super) fn plan_of(
     for warning in &warnings {
         screen::note(&warning.render_warning(screen::colour()));
     }
-    Ok(plan)
+    estimate::scheduled(plan, args)
 }
 
 /// A new run and its namespace.

@@ -5,6 +5,7 @@ mod bisect;
 mod check_list;
 mod commands;
 mod completions;
+mod estimate;
 mod exit;
 mod gate;
 mod inputs;

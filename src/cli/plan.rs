@@ -2,7 +2,7 @@
 
 use super::exit::Exit;
 use super::inputs::{self, FileArgs, PlanningArgs};
-use super::screen;
+use super::{estimate, screen};
 use crate::plan::{Difference, Plan, PlannedRun, StepAction};
 use crate::report;
 use clap::{Args, ValueEnum};
@@ -27,6 +27,9 @@ pub(super) struct PlanArgs {
 enum Format {
     Table,
     Json,
+    Dot,
+    Mermaid,
+    Svg,
 }
 
 pub(super) fn run(args: &PlanArgs) -> Exit {
@@ -38,6 +41,9 @@ pub(super) fn run(args: &PlanArgs) -> Exit {
                     Err(exit) => return exit,
                 },
                 Format::Json => serde_json::to_string_pretty(&plan).unwrap_or_default(),
+                Format::Dot => report::dot(&estimate::precedence(&plan)),
+                Format::Mermaid => report::mermaid(&estimate::precedence(&plan)),
+                Format::Svg => estimate::svg(&plan),
             });
             Exit::Passed
         }
@@ -137,6 +143,9 @@ fn table(plan: &Plan) -> String {
         for name in names {
             let _ = write!(text, "\n  {name}");
         }
+    }
+    if let Some(timetable) = &plan.timetable {
+        let _ = write!(text, "\n\n{}", timetable.summary());
     }
     text
 }

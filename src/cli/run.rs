@@ -2,6 +2,7 @@
 
 use super::bisect;
 use super::commands::{self, Commands};
+use super::estimate;
 use super::exit::Exit;
 use super::inputs::{self, FileArgs, PlanningArgs, TrustArgs};
 use super::owner;
@@ -41,7 +42,7 @@ pub(super) struct RunArgs {
     pub(super) planning: PlanningArgs,
     /// Finish a run that was killed or interrupted: tear down what it left, then do what it has not done
     #[arg(long, value_name = "RUN", conflicts_with_all = ["files", "rerun_failed", "allow_env", "root",
-          "wanted", "only", "shard", "concurrency", "keep", "keep_on_failure"])]
+          "wanted", "only", "shard", "concurrency", "capacity", "keep", "keep_on_failure"])]
     resume: Option<RunId>,
     /// Do again what did not pass in an earlier run, exactly as it was planned, as a new run; `report` takes both
     #[arg(long, value_name = "RUN", conflicts_with_all = ["files", "allow_env", "root", "wanted", "shard"])]
@@ -229,10 +230,12 @@ fn rerun_failed(args: &RunArgs, run: &RunId) -> Result<Plan, Exit> {
         concurrency: args.planning.concurrency.map(usize::from),
         keep_on_failure: args.keep_on_failure,
     };
-    plan.again(wanted, again).ok_or_else(|| {
+    let plan = plan.again(wanted, again).ok_or_else(|| {
         screen::complain("a cluster cannot be named after the run", "this is a defect of stack-e2e");
         Exit::Infrastructure
-    })
+    })?;
+    let asked = !args.planning.capacity.is_empty() || args.planning.history.is_some();
+    if asked { estimate::scheduled(plan, &args.planning) } else { Ok(plan) }
 }
 
 /// What a later process needs to go on lies in the run's directory before anything is done.
@@ -300,6 +303,9 @@ fn carry_out(args: &RunArgs, prepared: Prepared) -> Result<Exit, Exit> {
     let gone =
         testbed_use.is_some_and(|used| used.end(args.keep_testbed || kept, &commands::place_words(args)));
     let report = ended?;
+    if let Some(file) = &args.planning.history {
+        estimate::learn(file, &report);
+    }
     show_summary(&report, &directory, &commands);
     if gone && matches!(report.clean, Cleanliness::Left { .. } | Cleanliness::Unknown { .. }) {
         screen::note(

@@ -4,8 +4,8 @@ mod blame;
 pub mod cover;
 mod coverage;
 mod expand;
-mod lower;
 pub mod formats;
+mod lower;
 mod select;
 
 pub use blame::{Suspect, further, suspects};

@@ -124,6 +124,7 @@ pub fn build(
         shard: options.shard,
         keep_on_failure: options.keep_on_failure,
         coverage: crate::matrix::coverage(scenarios, matrix),
+        timetable: None,
     };
     Ok((plan, found.warnings))
 }

@@ -1,9 +1,18 @@
 //! Matrix x stack x options -> a [`Plan`]: everything decided, nothing left to choose at run time. Pure.
 
+mod admission;
 mod build;
+pub mod cost;
+pub mod schedule;
+#[cfg(test)]
+mod test_runs;
+mod timetable;
 
+pub use admission::Admission;
 pub use build::{KnownCheck, PlanOptions, build, digest, minors};
+pub use timetable::{Expected, Timetable, TimetableError};
 
+use self::cost::{Capacity, History, Resource};
 use crate::event::{LeftOutInfo, UnitInfo};
 use crate::matrix::Coverage;
 use crate::scenario::{Change, Timeouts};
@@ -49,6 +58,9 @@ pub struct Plan {
     /// What the runs cover, by scenario.
     #[serde(default)]
     pub coverage: Vec<Coverage>,
+    /// When what is expected to start and end. Absent in plans of earlier versions: then the runs start in order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timetable: Option<Timetable>,
 }
 
 /// One combination, planned.
@@ -178,7 +190,7 @@ impl Plan {
         };
         let runs: Option<Vec<PlannedRun>> =
             self.runs.iter().filter(|planned| wanted(planned)).map(named).collect();
-        Some(Self {
+        let mut new = Self {
             run: again.run.clone(),
             made: again.now,
             expires: again.now + again.keep,
@@ -192,7 +204,34 @@ impl Plan {
             shard: self.shard,
             keep_on_failure: again.keep_on_failure,
             coverage: Vec::new(),
-        })
+            timetable: None,
+        };
+        if let Some(earlier) = &self.timetable {
+            let costs = |run: &PlannedRun| {
+                let expected = earlier.runs.iter().find(|expected| expected.id == run.id)?;
+                Some(Expected { after: Vec::new(), ..expected.clone() })
+            };
+            let costs: Option<Vec<Expected>> = new.runs.iter().map(costs).collect();
+            let mut capacity = earlier.capacity.clone();
+            capacity.limit(Resource::Clusters, new.concurrency as u64);
+            new.timetable = costs.and_then(|costs| Timetable::of(costs, &new.runs, capacity).ok());
+        }
+        Some(new)
+    }
+
+    /// The same plan with a timetable under its own limits and these; where both limit a resource, these count.
+    /// A limit of `clusters` is the concurrency.
+    ///
+    /// # Errors
+    /// A run takes more than there is.
+    pub fn scheduled(self, capacity: &Capacity, history: &History) -> Result<Self, TimetableError> {
+        let mut limits = self.timetable.as_ref().map(|earlier| earlier.capacity.clone()).unwrap_or_default();
+        limits.limit(Resource::Clusters, self.concurrency.max(1) as u64);
+        let limits = limits.and(capacity);
+        let clusters = limits.get(Resource::Clusters).unwrap_or(1);
+        let concurrency = usize::try_from(clusters).unwrap_or(usize::MAX);
+        let timetable = Timetable::new(&self.runs, self.provider, limits, history)?;
+        Ok(Self { timetable: Some(timetable), concurrency, ..self })
     }
 }
 

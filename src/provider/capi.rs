@@ -434,6 +434,7 @@ mod tests {
             shard: None,
             keep_on_failure: false,
             coverage: vec![],
+            timetable: None,
         }
     }
 

@@ -1,7 +1,9 @@
 //! What happened, for people and machines: `&Event` -> lines while it happens, `&RunReport` -> JUnit, JSON and the
-//! last screen. Knows no Kubernetes; returns text or bytes, or draws to the target it is given.
+//! last screen; and what is going to happen, as pictures. Knows no Kubernetes; returns text or bytes, or draws to the target it is given.
 
 mod coverage;
+mod gantt;
+mod graph;
 mod json;
 mod junit;
 mod suspects;
@@ -9,6 +11,8 @@ pub mod terminal;
 mod text;
 
 pub use coverage::coverage;
+pub use gantt::{Bar, gantt};
+pub use graph::{Node, dot, mermaid};
 pub use json::{SCHEMA_VERSION as JSON_SCHEMA_VERSION, json};
 pub use junit::junit;
 pub use suspects::sentence as suspect;

@@ -4,11 +4,10 @@ use super::clock::Clock;
 use super::unit::{Earlier, Unit, resumable};
 use super::world::World;
 use crate::event::{Act, CancelReason, Cleanliness, Event, EventKind, Failure, FailureClass, Outcome};
-use crate::plan::Plan;
-
+use crate::plan::{Admission, Plan};
 use crate::results::{FoldError, Folder, Journal, JournalError, RunReport, redacted};
 use crate::types::{CaseId, ObjectRef, Redactor, show_duration};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -121,7 +120,8 @@ struct Dispatcher {
     tasks: JoinSet<Ended>,
     /// Which unit a task carries out, for a task that dies without a word.
     owners: BTreeMap<tokio::task::Id, usize>,
-    waiting: VecDeque<usize>,
+    /// Which units wait, and which of them may start: decided in there, nowhere else.
+    admission: Admission,
     alive: usize,
     earlier: BTreeMap<usize, Earlier>,
     prepared: bool,
@@ -155,6 +155,7 @@ pub async fn run(
         Some((journal, events)) => (journal, events),
         None => (Journal::create(&options.directory)?, Vec::new()),
     };
+    let admission = Admission::new(&plan);
     let mut dispatcher = Dispatcher {
         plan,
         world,
@@ -169,7 +170,7 @@ pub async fn run(
         inputs: send,
         tasks: JoinSet::new(),
         owners: BTreeMap::new(),
-        waiting: VecDeque::new(),
+        admission,
         alive: 0,
         earlier: BTreeMap::new(),
         prepared: false,
@@ -267,9 +268,10 @@ impl Dispatcher {
         if let Some(error) = self.journal_error.take() {
             return Err(error.into());
         }
-        let done = |index: &usize| self.earlier.get(index).is_some_and(|unit| unit.done);
-        self.waiting = (0..self.plan.runs.len()).filter(|index| !done(index)).collect();
-        if self.waiting.is_empty() && !before.is_empty() {
+        for (&index, _) in self.earlier.iter().filter(|(_, unit)| unit.done) {
+            self.admission.ended(index);
+        }
+        if self.admission.waiting().is_empty() && !before.is_empty() {
             // Killed between its last unit and its last word: what is shared may be gone already.
             self.stage = Stage::Running;
             self.go_on();
@@ -342,6 +344,7 @@ impl Dispatcher {
             }
             Happening::UnitEnded(index, died) => {
                 self.alive -= 1;
+                self.admission.ended(index);
                 if let Some(words) = died {
                     self.bury(index, &words, sink);
                 }
@@ -363,23 +366,36 @@ impl Dispatcher {
             return;
         }
         let may_start = self.prepared && self.reason().is_none() && self.journal_error.is_none();
-        while may_start && self.alive < self.plan.concurrency.max(1) {
-            let Some(index) = self.waiting.pop_front() else { break };
-            let unit = self.unit(index);
-            self.start(index, unit.live());
+        // Those that start can make way for others at the same moment, so the question is asked again.
+        let may_start_now = |dispatcher: &mut Self| match may_start {
+            true => dispatcher.admission.admit(dispatcher.milliseconds()),
+            false => Vec::new(),
+        };
+        let mut admitted = may_start_now(self);
+        while !admitted.is_empty() {
+            for index in admitted {
+                let unit = self.unit(index);
+                self.start(index, unit.live());
+            }
+            admitted = may_start_now(self);
         }
         // The run is to end, but what an earlier life left of the others goes all the same, while there is time.
         let may_clear = !may_start && self.reason() < Some(CancelReason::Terminate);
-        while may_clear && self.alive < self.plan.concurrency.max(1) {
+        while may_clear && self.admission.has_slot() {
             let dirty = |index: &usize| self.earlier.get(index).is_some_and(|unit| unit.dirty);
-            let Some(place) = self.waiting.iter().position(dirty) else { break };
-            let Some(index) = self.waiting.remove(place) else { break };
+            let Some(index) = self.admission.waiting().iter().copied().find(dirty) else { break };
             let unit = self.unit(index);
             self.start(index, unit.clear());
         }
-        if self.alive == 0 && (self.waiting.is_empty() || !may_start) {
+        if self.alive == 0 && (self.admission.waiting().is_empty() || !may_start) {
             self.finish();
         }
+    }
+
+    /// The time for the admission, counted from when the plan was made.
+    fn milliseconds(&self) -> u64 {
+        let since = self.clock.now().duration_since(self.plan.made).as_millis();
+        u64::try_from(since.max(0)).unwrap_or(u64::MAX)
     }
 
     fn unit(&self, index: usize) -> Unit {
@@ -400,6 +416,7 @@ impl Dispatcher {
 
     fn start(&mut self, index: usize, life: impl Future<Output = ()> + Send + 'static) {
         self.alive += 1;
+        self.admission.started(index, self.milliseconds());
         let handle = self.tasks.spawn(async move {
             life.await;
             Ended::Unit(index)
