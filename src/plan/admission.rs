@@ -86,3 +86,59 @@ impl Admission {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::cost::{Capacity, History};
+    use super::super::test_runs::{plan, run};
+    use super::*;
+
+    fn runs(count: usize) -> Vec<crate::plan::PlannedRun> {
+        let planes = |n: usize| if n.is_multiple_of(2) { 1 } else { 3 };
+        (0..count).map(|n| run(&[("n", &n.to_string())], planes(n), 2, true)).collect()
+    }
+
+    /// Carries a plan out, each run in its expected time; gives who ran at once.
+    fn carried_out(plan: &Plan, minutes: impl Fn(usize) -> u64) -> Vec<Vec<usize>> {
+        let mut admission = Admission::new(plan);
+        let (mut now, mut together) = (0, Vec::new());
+        let mut alive: Vec<(u64, usize)> = Vec::new();
+        while !admission.waiting().is_empty() || !alive.is_empty() {
+            for run in admission.admit(now) {
+                admission.started(run, now);
+                alive.push((now + minutes(run) * 60_000, run));
+            }
+            assert!(!alive.is_empty(), "something runs while something waits");
+            alive.sort_unstable();
+            together.push(alive.iter().map(|(_, run)| *run).collect());
+            let (end, run) = alive.remove(0);
+            now = end;
+            admission.ended(run);
+        }
+        together
+    }
+
+    #[test]
+    fn a_plan_of_an_earlier_version_runs_in_its_order() {
+        let together = carried_out(&plan(runs(5), 2), |_| 10);
+        assert_eq!(together[..3], [vec![0, 1], vec![1, 2], vec![2, 3]]);
+    }
+
+    #[test]
+    fn runs_start_while_their_quota_lasts() {
+        let limits: Capacity = "cores=36".parse().unwrap();
+        let plan = plan(runs(9), 9).scheduled(&limits, &History::default()).unwrap();
+        let timetable = plan.timetable.clone().unwrap();
+        let cores = |run: &usize| timetable.runs[*run].cost.resources.get(Resource::Cores);
+        for together in carried_out(&plan, |run| 20 + run as u64) {
+            assert!(together.iter().map(cores).sum::<u64>() <= 36, "{together:?}");
+        }
+    }
+
+    #[test]
+    fn what_ended_in_an_earlier_life_is_not_done_again() {
+        let mut admission = Admission::new(&plan(runs(3), 1));
+        admission.ended(0);
+        assert_eq!((admission.admit(5), admission.waiting()), (vec![1], &[1, 2][..]));
+    }
+}

@@ -1,10 +1,12 @@
 //! Planned runs for the tests of this module.
 
-use super::{PlannedRun, Step, StepAction};
+use super::{Plan, PlannedRun, Step, StepAction};
 use crate::scenario::{Change, Timeouts};
 use crate::types::{
-    CaseId, CheckName, ClusterName, CombinationId, KubernetesMinor, Release, SwitchName, Target, ValueName,
+    CaseId, CheckName, ClusterName, CombinationId, KubernetesMinor, Namespace, Owner, ProviderKind, Release,
+    RunId, SwitchName, Target, ValueName,
 };
+use jiff::Timestamp;
 use serde_json::Value;
 
 /// A run of the scenario `test` that checks the cluster, and upgrades it if wanted.
@@ -57,4 +59,23 @@ pub(super) fn run(switches: &[(&str, &str)], control_planes: u32, workers: u32, 
 pub(super) fn with(mut run: PlannedRun, variables: &[(&str, &str)]) -> PlannedRun {
     run.variables = variables.iter().map(|(n, v)| ((*n).to_owned(), Value::from(*v))).collect();
     run
+}
+
+/// A plan of these runs on OpenStack, without a timetable.
+pub(super) fn plan(runs: Vec<PlannedRun>, concurrency: usize) -> Plan {
+    Plan {
+        run: RunId::from_uuid_v7([1, 2, 3, 4, 5, 6, 0x70, 0, 0x80, 0, 1, 2, 3, 4, 5, 6]),
+        made: Timestamp::UNIX_EPOCH,
+        expires: Timestamp::UNIX_EPOCH,
+        owner: Owner { boot: "boot".into(), pid: 1, start: 1 },
+        provider: ProviderKind::Openstack,
+        namespace: Namespace::new("stack-e2e-test").unwrap(),
+        shared: vec![],
+        runs,
+        left_out: vec![],
+        concurrency,
+        shard: None,
+        keep_on_failure: false,
+        timetable: None,
+    }
 }

@@ -70,12 +70,9 @@ pub fn cover_until(
         }
     }
     let seeds = request.seeds.len();
-    let mut kept = start.kept;
+    let kept = start.kept;
     let fixed = seeds + kept.len();
     rows[fixed..].sort_unstable();
-    if room {
-        drop_redundant(model, tables, &start.states, &mut rows, seeds, &mut kept);
-    }
     Ok(Cover {
         seeds,
         lower_bound,
@@ -125,6 +122,7 @@ fn start(model: &Model, tables: &[Table], request: &Request<'_>) -> Result<Start
             illegal.push(partial);
         }
     }
+    drop_redundant(model, tables, &mut greedy, request.seeds.len(), &mut kept, &mut frozen);
     // An old row that is no longer allowed becomes the nearest one that is; if it is of use, search may change it.
     for partial in illegal {
         let open = vec![None; partial.len()];
@@ -180,22 +178,24 @@ fn race<'a>(
     best.map_or((Vec::new(), 0), |(_, _, covers, steps)| (covers, steps))
 }
 
-/// Drops old rows without which all is still covered, the latest first.
+/// Drops old rows without which the others cover as much, the latest first: those of a parameter that is gone. What new
+/// rows will cover does not count, or an old row would be changed for a new one.
 fn drop_redundant(
     model: &Model,
     tables: &[Table],
-    states: &[Vec<u8>],
-    rows: &mut Vec<Row>,
+    greedy: &mut Greedy<'_>,
     seeds: usize,
     kept: &mut Vec<usize>,
+    frozen: &mut Vec<Vec<bool>>,
 ) {
-    if kept.is_empty() {
+    let room = tables.iter().map(Table::size).sum::<usize>() <= MOST_TUPLES && greedy.rows.len() <= MOST_ROWS;
+    if kept.is_empty() || !room {
         return;
     }
-    let mut state = State::new(model, tables, states, rows);
+    let mut state = State::new(model, tables, &greedy.states, &greedy.rows);
     // The state numbers rows anew when one is removed, so it is kept beside what each number stands for.
-    let mut numbers: Vec<usize> = (0..rows.len()).collect();
-    let mut gone = vec![false; rows.len()];
+    let mut numbers: Vec<usize> = (0..greedy.rows.len()).collect();
+    let mut gone = vec![false; greedy.rows.len()];
     for row in (seeds..seeds + kept.len()).rev() {
         let Some(number) = numbers.iter().position(|&known| known == row) else { continue };
         if state.alone(number) == 0 {
@@ -204,16 +204,18 @@ fn drop_redundant(
             gone[row] = true;
         }
     }
-    let mut row = 0;
-    rows.retain(|_| {
-        row += 1;
-        !gone[row - 1]
-    });
-    let mut row = seeds;
-    kept.retain(|_| {
-        row += 1;
-        !gone[row - 1]
-    });
+    let left = |offset: usize| {
+        let mut row = offset;
+        let gone = &gone;
+        move || {
+            row += 1;
+            !gone[row - 1]
+        }
+    };
+    let (mut rows, mut cells, mut old) = (left(0), left(0), left(seeds));
+    greedy.rows.retain(|_| rows());
+    frozen.retain(|_| cells());
+    kept.retain(|_| old());
 }
 
 fn check(model: &Model, request: &Request<'_>) -> Result<(), CoverError> {

@@ -16,6 +16,8 @@ const MAX_CLIQUE_JOBS: usize = 2_000;
 /// - The same after a dual feasible function has been applied to demands and capacity, which sees that two jobs of
 ///   more than half do not fit beside each other (Fekete, Schepers 2001; Carlier, Clautiaux, Moukrim 2007; as
 ///   redundant resources: Carlier, Néron 2003).
+/// - Jobs of which only so many fit beside each other: of one more than `k` times as many, the longest ones, some `k` + 1
+///   run one after the other (Dell'Amico, Martello 1995, for machines).
 /// - A clique of jobs no two of which can run at once, because of a resource or of their order (Mingozzi et al.
 ///   1998), found greedily from every job.
 pub(super) fn lower_bound(instance: &Instance, network: &Network) -> (u64, Bound) {
@@ -30,6 +32,10 @@ pub(super) fn lower_bound(instance: &Instance, network: &Network) -> (u64, Bound
         let demand = |job: usize| instance.jobs[network.original[job]].demand[resource];
         let jobs: Vec<usize> = by_tail.iter().copied().filter(|&job| demand(job) > 0).collect();
         let demands: Vec<u64> = jobs.iter().map(|&job| demand(job)).collect();
+        let bound = rounds(network, &jobs, &demands, capacity);
+        if bound > best.0 {
+            best = (bound, Bound::Resource(resource));
+        }
         let mut look = |weights: &[u64], capacity: u64| {
             let bound = area(network, &heads, &jobs, weights, capacity);
             if bound > best.0 {
@@ -64,6 +70,33 @@ fn area(network: &Network, heads: &[u64], jobs: &[usize], weights: &[u64], capac
                 let bound = head + u64::try_from(length).unwrap_or(u64::MAX >> 1) + network.tail[job];
                 best = best.max(bound);
             }
+        }
+    }
+    best
+}
+
+/// For jobs of at least some demand, of which `width` fit beside each other: the shortest `k` + 1 of the longest
+/// `k` * `width` + 1 in sum, with the least head and tail of all jobs that are looked at.
+fn rounds(network: &Network, jobs: &[usize], demands: &[u64], capacity: u64) -> u64 {
+    let mut longest: Vec<(u64, u64, usize)> =
+        jobs.iter().zip(demands).map(|(&job, &demand)| (network.duration[job], demand, job)).collect();
+    longest.sort_by_key(|&(duration, _, job)| (std::cmp::Reverse(duration), job));
+    let mut sizes = demands.to_vec();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let every = sizes.len().div_ceil(usize::try_from(VIEWS).unwrap_or(1)).max(1);
+    let mut best = 0;
+    for &least in sizes.iter().step_by(every) {
+        let width = usize::try_from(capacity / least).unwrap_or(usize::MAX);
+        let large: Vec<&(u64, u64, usize)> =
+            longest.iter().filter(|(_, demand, _)| *demand >= least).collect();
+        let head = large.iter().map(|(_, _, job)| network.head[*job]).min().unwrap_or(0);
+        let tail = large.iter().map(|(_, _, job)| network.tail[*job]).min().unwrap_or(0);
+        let mut rounds = 1;
+        while let Some(last) = width.checked_mul(rounds).filter(|last| *last < large.len()) {
+            let sum: u64 = large[last - rounds..=last].iter().map(|(duration, _, _)| duration).sum();
+            best = best.max(head + sum + tail);
+            rounds += 1;
         }
     }
     best

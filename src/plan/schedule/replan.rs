@@ -16,10 +16,10 @@ use super::rng::Rng;
 use super::{Instance, ScheduleError};
 
 /// How many orders of the waiting jobs are tried at every question.
-const ORDERS: usize = 48;
+const ORDERS: usize = 96;
 
 /// How many of the waiting jobs are laid out: those further back cannot start now, or nothing would be gained.
-const WINDOW: usize = 256;
+const WINDOW: usize = 200;
 
 /// What is known of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -339,9 +339,9 @@ mod tests {
 
     #[test]
     fn a_large_job_is_not_passed_over_for_ever_by_small_ones() {
-        let instance = giant_and_dwarfs(300);
+        let instance = giant_and_dwarfs(60);
         // Two dwarfs run already when the giant, planned first, is asked for.
-        let mut planned = vec![5; 301];
+        let mut planned = vec![5; 61];
         (planned[0], planned[1], planned[2]) = (1, 0, 0);
         let longest = instance.jobs.iter().map(|job| job.duration).max().unwrap();
         // Everything takes three times as long as anybody thought.

@@ -238,7 +238,11 @@ pub(super) fn search<const W: usize>(compact: &Compact<'_, W>, bound: u64, optio
             return engine.best;
         }
     }
-    while !generation(&mut engine, &mut rng, &rules, bound, options) {}
+    // What was not found by small populations may need larger ones.
+    let mut round = 0;
+    while !generation(&mut engine, &mut rng, &rules, bound, (options, round)) {
+        round = u16::saturating_add(round, 1);
+    }
     engine.best
 }
 
@@ -253,10 +257,12 @@ fn generation<const W: usize>(
     rng: &mut Rng,
     rules: &[Vec<u64>],
     bound: u64,
-    options: &Options<'_>,
+    (options, round): (&Options<'_>, u16),
 ) -> bool {
     let jobs = engine.order.len();
     let (size, patience) = if engine.compact.network.before.is_empty() { FREE } else { ORDERED };
+    let times = 1 + round.min(35) / 4;
+    let (size, patience) = (size * usize::from(times), patience * u32::from(times));
     let mut population: Vec<Member> = Vec::with_capacity(size);
     let mut weight = Vec::with_capacity(jobs);
     for _ in 0..size {

@@ -182,6 +182,8 @@ fn bounds_name_what_binds() {
     assert_eq!(bound(&[(9, 1), (1, 1)], false), Bound::Chain);
     assert_eq!(bound(&[(5, 5), (5, 5), (5, 5), (5, 5)], false), Bound::Resource(0));
     assert_eq!(bound(&[], false), Bound::Chain);
+    // Three fit beside each other; the fourth needs a second round.
+    assert_eq!(bound(&[(5, 3), (5, 3), (5, 3), (5, 3)], false), Bound::Resource(0));
 }
 
 #[test]
