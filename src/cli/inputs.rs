@@ -79,6 +79,9 @@ pub(super) struct CoverArgs {
     /// How long to search for a smaller covering array, in steps of about a microsecond
     #[arg(long, value_name = "STEPS", default_value_t = matrix::DEFAULT_STEPS)]
     effort: u64,
+    /// How many more combinations than the fewest a covering array may have if all of it is done sooner then
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    slack: usize,
     /// Another seed gives another covering array
     #[arg(long, value_name = "N", default_value_t = matrix::DEFAULT_SEED)]
     seed: u64,
@@ -86,7 +89,7 @@ pub(super) struct CoverArgs {
 
 impl Default for CoverArgs {
     fn default() -> Self {
-        Self { since: None, effort: matrix::DEFAULT_STEPS, seed: matrix::DEFAULT_SEED }
+        Self { since: None, effort: matrix::DEFAULT_STEPS, slack: 0, seed: matrix::DEFAULT_SEED }
     }
 }
 
@@ -99,6 +102,9 @@ impl CoverArgs {
         }
         if self.effort != matrix::DEFAULT_STEPS {
             words.extend(["--effort".to_owned(), self.effort.to_string()]);
+        }
+        if self.slack != 0 {
+            words.extend(["--slack".to_owned(), self.slack.to_string()]);
         }
         if self.seed != matrix::DEFAULT_SEED {
             words.extend(["--seed".to_owned(), self.seed.to_string()]);
@@ -173,8 +179,25 @@ pub(super) fn load(args: &FileArgs) -> Result<Vec<Scenario>, Exit> {
 
 /// Multiplies the files out and keeps what is asked for.
 pub(super) fn select(scenarios: &[Scenario], args: &SelectArgs) -> Result<Matrix, Exit> {
-    let matrix =
-        matrix::expand(scenarios, &[], matrix::Effort::default()).map_err(|problems| refuse(&problems))?;
+    select_soonest(scenarios, args, &Capacity::default())
+}
+
+/// The same; of the smallest covering arrays those that are done soonest under the limits. Prices come from the table and
+/// not from history: the same file and limits give the same combinations, whatever has run before.
+fn select_soonest(scenarios: &[Scenario], args: &SelectArgs, capacity: &Capacity) -> Result<Matrix, Exit> {
+    let earlier = args.cover.earlier()?.map(|plan| plan.rows()).unwrap_or_default();
+    let capacities: Vec<u64> = capacity.limits().map(|(_, amount)| amount).collect();
+    let price =
+        |scenario: &Scenario, combination: &matrix::Combination| plan::price(scenario, combination, capacity);
+    let effort = matrix::Effort {
+        steps: args.cover.effort,
+        seed: args.cover.seed,
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        price: Some(&price),
+        capacities: &capacities,
+        slack: args.cover.slack,
+    };
+    let matrix = matrix::expand(scenarios, &earlier, effort).map_err(|problems| refuse(&problems))?;
     let selection = Selection { wanted: args.wanted.clone(), only: args.only.clone(), shard: args.shard };
     let matrix = matrix::select(matrix, &selection).map_err(|error| {
         screen::error(&error, Some("`stack-e2e plan FILE` shows all combinations"));
@@ -275,7 +298,8 @@ pub(super) fn plan(
     carry_out: Option<CarryOut>,
 ) -> Result<Plan, Exit> {
     let scenarios = load(files)?;
-    let matrix = select(&scenarios, &args.select)?;
+    let capacity = args.capacity.iter().fold(Capacity::default(), Capacity::and);
+    let matrix = select_soonest(&scenarios, &args.select, &capacity)?;
     plan_of(&scenarios, &matrix, args, settings, carry_out)
 }
 

@@ -3,6 +3,7 @@
 mod admission;
 mod build;
 pub mod cost;
+mod price;
 pub mod schedule;
 #[cfg(test)]
 mod test_runs;
@@ -10,6 +11,7 @@ mod timetable;
 
 pub use admission::Admission;
 pub use build::{KnownCheck, PlanOptions, build, digest, minors};
+pub use price::price;
 pub use timetable::{Expected, Timetable, TimetableError};
 
 use self::cost::{Capacity, History, Resource};

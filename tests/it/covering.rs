@@ -5,7 +5,7 @@
 use crate::matrix::{own, scenario};
 use crate::scenario::{all_match, cases, expect_file, known, read};
 use proptest::prelude::*;
-use stack_e2e::matrix::{Earlier, Effort, Matrix, Selection, coverage, expand, select};
+use stack_e2e::matrix::{Combination, Earlier, Effort, Matrix, Price, Selection, coverage, expand, select};
 use stack_e2e::scenario::{Problems, Scenario, parse_bytes};
 use stack_e2e::types::{CombinationId, SwitchName};
 use std::collections::BTreeSet;
@@ -164,6 +164,27 @@ fn a_new_switch_with_a_default_keeps_the_ids() {
         .flat_map(|c| c.values.iter().filter(|(s, _)| s.as_str() == "audit").map(|(_, v)| v.to_string()))
         .collect();
     assert_eq!(values, ["full".to_owned(), "none".to_owned()].into());
+}
+
+#[test]
+fn of_the_smallest_arrays_the_one_that_is_done_soonest_is_taken() {
+    let scenario = fixture("twelve-switches");
+    let scenarios = std::slice::from_ref(&scenario);
+    // Three control planes take three times the cores of one, and there are few.
+    let price = |_: &Scenario, combination: &Combination| {
+        let control_planes = u64::from(combination.patch.control_planes.unwrap_or(1));
+        let workers = u64::from(combination.patch.workers.unwrap_or(1));
+        Price { milliseconds: 600_000, demand: vec![2 * (control_planes + workers)] }
+    };
+    let cores = |matrix: &Matrix| -> u64 {
+        matrix.combinations.iter().flat_map(|combination| price(&scenario, combination).demand).sum()
+    };
+    let cheap = Effort { price: Some(&price), capacities: &[20], ..Effort::default() };
+    let (any, cheap) = (array(&scenario), expand(scenarios, &[], cheap).unwrap());
+    assert_eq!(any.combinations.len(), cheap.combinations.len());
+    assert!(cores(&cheap) < cores(&any), "{} {}", cores(&cheap), cores(&any));
+    let covered = &coverage(scenarios, &cheap)[0].strengths[1];
+    assert_eq!(covered.covered, covered.feasible);
 }
 
 #[test]
