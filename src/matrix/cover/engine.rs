@@ -141,7 +141,7 @@ fn start(model: &Model, tables: &[Table], request: &Request<'_>) -> Result<Start
 fn race<'a>(
     terms: Terms<'a>,
     tables: &'a [Table],
-    start: &Start,
+    start: &'a Start,
     request: &Request<'_>,
 ) -> (Vec<Vec<Row>>, u64) {
     let searches = request.searches.max(1);
@@ -157,9 +157,8 @@ fn race<'a>(
             }
             let stop = || met.load(Ordering::Relaxed) < number || (terms.stop)();
             let terms = Terms { stop: &stop, ..terms };
-            let state = State::new(terms.model, tables, &start.states, &start.rows);
             let seed = request.seed ^ (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let mut search = Search::new(terms, state, seed);
+            let mut search = Search::new(terms, tables, &start.states, &start.rows, seed);
             search.run();
             let size = search.covers.last().map_or(usize::MAX, Vec::len);
             if size <= terms.bound.max(terms.frozen.len()) {

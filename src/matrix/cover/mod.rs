@@ -18,6 +18,7 @@ mod product;
 mod random;
 mod search;
 mod solver;
+mod starter;
 mod state;
 mod tuples;
 
