@@ -4,6 +4,7 @@
 
 mod broken;
 mod cli;
+mod cover;
 mod expression;
 mod hostile;
 mod kill;
