@@ -24,7 +24,7 @@ const STEP: u64 = 1000;
 /// Steps without success after which the first phase ends; each round of phases is longer than the one before.
 const PATIENCE: u64 = 150_000;
 /// The temperature, in unmet conditions, of the search for a starter, and the budget for the cover of its fixed points.
-const STARTER_TEMPERATURE: f64 = 0.4;
+const STARTER_TEMPERATURE: f64 = 0.25;
 const CORE_STEPS: u64 = 500_000;
 /// How often tabu search takes a random row, in 2^-32.
 const WALK: u32 = 4_294_967;
