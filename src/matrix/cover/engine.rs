@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::algebra::known;
 use super::bound::bound;
 use super::choice::{cheapest, prefer};
 use super::coverage::named;
@@ -133,6 +134,11 @@ fn start(model: &Model, tables: &[Table], request: &Request<'_>) -> Result<Start
         }
     }
     greedy.finish();
+    if frozen.is_empty()
+        && let Some(rows) = known(model, tables, greedy.rows.len())
+    {
+        greedy.rows = rows;
+    }
     Ok(Start { states: greedy.states, rows: greedy.rows, kept, frozen })
 }
 

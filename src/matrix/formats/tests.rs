@@ -97,7 +97,8 @@ fn deep_nesting_is_refused() {
 }
 
 fn no_panic(text: &str) {
-    let read = [casa(text, Some(text)), casa("2\n2\n2 2", Some(text)), medici(text), pict(text), levels(text)];
+    let read =
+        [casa(text, Some(text)), casa("2\n2\n2 2", Some(text)), medici(text), pict(text), levels(text)];
     for document in read.into_iter().flatten() {
         document.model().unwrap();
     }
