@@ -37,12 +37,13 @@ enum Phase {
     Starter,
 }
 
-const PHASES: [Phase; 5] = [
-    Phase::Tabu,
-    Phase::Starter,
-    Phase::Anneal(0.36, 0.9),
-    Phase::Anneal(0.25, 1.0),
-    Phase::Anneal(0.5, 1.0),
+/// The phases, and how patient each is, in units of [`PATIENCE`]: without clauses, and with them.
+const PHASES: [(Phase, u64, u64); 5] = [
+    (Phase::Tabu, 1, 1),
+    (Phase::Starter, 1, 0),
+    (Phase::Anneal(0.36, 0.9), 3, 1),
+    (Phase::Anneal(0.25, 1.0), 1, 1),
+    (Phase::Anneal(0.5, 1.0), 1, 1),
 ];
 
 /// What one search has to go by.
@@ -137,7 +138,8 @@ impl<'a> Search<'a> {
         }
         let mut patience = PATIENCE * STEP;
         loop {
-            for phase in PHASES {
+            for (phase, free, bound) in PHASES {
+                let patience = patience * if self.terms.model.is_free() { free } else { bound };
                 let temperature = match phase {
                     Phase::Tabu => 1.0,
                     Phase::Anneal(..) if self.structured => continue,
