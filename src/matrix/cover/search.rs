@@ -25,6 +25,8 @@ const STEP: u64 = 1000;
 const PATIENCE: u64 = 150_000;
 /// The temperature, in unmet conditions, of the search for a starter, and the budget for the cover of its fixed points.
 const STARTER_TEMPERATURE: f64 = 0.25;
+/// After so many moves another vector has better chances.
+const STARTER_MOVES: u64 = 1_000_000;
 const CORE_STEPS: u64 = 500_000;
 /// How often tabu search takes a random row, in 2^-32.
 const WALK: u32 = 4_294_967;
@@ -292,6 +294,9 @@ impl<'a> Search<'a> {
         let starter = self.starter.get_or_insert_with(|| Starter::new(columns, values, fixed, seed));
         self.work += 1000 * starter.effort();
         if !starter.search(1000, &self.accept) {
+            if starter.moves >= STARTER_MOVES {
+                self.starter = None;
+            }
             return;
         }
         self.fixed += 1;

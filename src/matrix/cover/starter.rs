@@ -19,6 +19,8 @@ pub(super) struct Starter {
     /// For each distance, how often each condition is met: differences, then fixed points before, then after a number.
     met: Vec<Vec<u16>>,
     unmet: u32,
+    /// How many moves were made.
+    pub(super) moves: u64,
     random: Random,
 }
 
@@ -31,7 +33,7 @@ impl Starter {
         let conditions = modulus + 2 * fixed;
         let met = vec![vec![0; conditions]; columns / 2];
         let unmet = (conditions * (columns / 2)) as u32;
-        let mut starter = Starter { columns, modulus, fixed, vector, met, unmet, random };
+        let mut starter = Starter { columns, modulus, fixed, vector, met, unmet, moves: 0, random };
         for distance in 1..=columns / 2 {
             for at in 0..columns {
                 starter.note(distance, at, true);
@@ -73,6 +75,7 @@ impl Starter {
 
     /// A number of moves at the temperature of `accept`; true if the vector is a starter.
     pub(super) fn search(&mut self, moves: u64, accept: &[u32]) -> bool {
+        self.moves += moves;
         for _ in 0..moves {
             if self.unmet == 0 {
                 return true;
