@@ -5,6 +5,7 @@
 mod broken;
 mod cli;
 mod covering;
+mod covering_engine;
 mod expression;
 mod gate;
 mod hostile;

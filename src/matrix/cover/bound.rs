@@ -39,7 +39,7 @@ fn unconstrained(levels: &[usize], strength: usize) -> usize {
 
 /// The number of rows that cover all pairs of `columns` binary columns, exactly (Kleitman and Spencer, "Families of
 /// k-independent sets", 1973; Katona, 1973): n rows suffice for n - 1 over n / 2, rounded up, columns.
-fn binary(columns: usize) -> usize {
+pub(super) fn binary(columns: usize) -> usize {
     let suffices = |rows: &usize| {
         let half = rows.div_ceil(2);
         let columns_of =

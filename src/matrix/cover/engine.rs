@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use super::algebra::known;
 use super::bound::bound;
 use super::choice::{cheapest, prefer};
 use super::coverage::named;
@@ -131,6 +132,11 @@ fn start(model: &Model, tables: &[Table], request: &Request<'_>) -> Result<Start
         }
     }
     greedy.finish();
+    if frozen.is_empty()
+        && let Some(rows) = known(model, tables, greedy.rows.len())
+    {
+        greedy.rows = rows;
+    }
     Ok(Start { states: greedy.states, rows: greedy.rows, kept, frozen })
 }
 
@@ -139,7 +145,7 @@ fn start(model: &Model, tables: &[Table], request: &Request<'_>) -> Result<Start
 fn race<'a>(
     terms: Terms<'a>,
     tables: &'a [Table],
-    start: &Start,
+    start: &'a Start,
     request: &Request<'_>,
 ) -> (Vec<Vec<Row>>, u64) {
     let searches = request.searches.max(1);
@@ -155,9 +161,8 @@ fn race<'a>(
             }
             let stop = || met.load(Ordering::Relaxed) < number || (terms.stop)();
             let terms = Terms { stop: &stop, ..terms };
-            let state = State::new(terms.model, tables, &start.states, &start.rows);
             let seed = request.seed ^ (number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let mut search = Search::new(terms, state, seed);
+            let mut search = Search::new(terms, tables, &start.states, &start.rows, seed);
             search.run();
             let size = search.covers.last().map_or(usize::MAX, Vec::len);
             if size <= terms.bound.max(terms.frozen.len()) {

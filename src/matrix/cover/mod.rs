@@ -7,6 +7,7 @@
 //! Pure, and of use to others: nothing here reads a clock, a file or the environment, or uses another module of the
 //! crate. Equal requests give equal covers, whatever the machine and the number of threads.
 
+mod algebra;
 pub mod blame;
 mod bound;
 mod choice;
@@ -18,6 +19,7 @@ mod product;
 mod random;
 mod search;
 mod solver;
+mod starter;
 mod state;
 mod tuples;
 
@@ -72,8 +74,8 @@ pub struct Request<'a> {
     pub invalid: Vec<Vec<bool>>,
     /// The seed of the random choices.
     pub seed: u64,
-    /// The budget of the search. A step is about a microsecond on common hardware, whatever the model; 0 leaves it at a
-    /// first cover without search.
+    /// The budget of the search. A step is about a microsecond on common hardware, whatever the model; 0 leaves it at the
+    /// first cover. What goes before, to find that one, is not counted. 20,000 suit a dozen parameters.
     pub steps: u64,
     /// How many independent searches, with seeds of their own, have `steps` each; the smallest cover wins. 0 is 1.
     pub searches: usize,
@@ -129,7 +131,7 @@ pub struct Cover {
     pub kept: Vec<usize>,
     /// No cover has fewer rows.
     pub lower_bound: usize,
-    /// Whether no cover has fewer rows, given the seeds and the rows kept: the bound is met.
+    /// Whether no cover has fewer rows: the bound is met, or there are no rows but the seeds.
     pub optimal: bool,
     /// How many tuples were to be covered, and are.
     pub required: u64,

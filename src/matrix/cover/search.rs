@@ -8,17 +8,26 @@
 //!   by the solver.
 //! - Annealing (Cohen, Colbourn and Ling, "Augmenting simulated annealing to build interaction test suites", 2003) at a
 //!   steady temperature, most moves aimed at an uncovered tuple. It wins on large models with few constraints.
+//! - For pairs of many columns with the same, large number of values, a cover starter (see `starter`).
 
 use super::Row;
 use super::model::Model;
 use super::random::Random;
 use super::solver::Solver;
+use super::starter::Starter;
 use super::state::State;
+use super::tuples::Table;
+use super::{Request, engine};
 
 /// Work that makes up one step of the budget; a unit of work is about a nanosecond.
 const STEP: u64 = 1000;
 /// Steps without success after which the first phase ends; each round of phases is longer than the one before.
 const PATIENCE: u64 = 150_000;
+/// The temperature, in unmet conditions, of the search for a starter, and the budget for the cover of its fixed points.
+const STARTER_TEMPERATURE: f64 = 0.25;
+/// After so many moves another vector has better chances.
+const STARTER_MOVES: u64 = 1_000_000;
+const CORE_STEPS: u64 = 500_000;
 /// How often tabu search takes a random row, in 2^-32.
 const WALK: u32 = 4_294_967;
 
@@ -27,10 +36,17 @@ enum Phase {
     Tabu,
     /// The temperature, in uncovered tuples, and the share of moves that are aimed at an uncovered tuple.
     Anneal(f64, f64),
+    Starter,
 }
 
-const PHASES: [Phase; 4] =
-    [Phase::Tabu, Phase::Anneal(0.36, 0.9), Phase::Anneal(0.25, 1.0), Phase::Anneal(0.5, 1.0)];
+/// The phases, and how patient each is, in units of [`PATIENCE`]: without clauses, and with them.
+const PHASES: [(Phase, u64, u64); 5] = [
+    (Phase::Tabu, 1, 1),
+    (Phase::Starter, 1, 0),
+    (Phase::Anneal(0.36, 0.9), 3, 1),
+    (Phase::Anneal(0.25, 1.0), 1, 1),
+    (Phase::Anneal(0.5, 1.0), 1, 1),
+];
 
 /// What one search has to go by.
 #[derive(Clone, Copy)]
@@ -49,6 +65,8 @@ pub(super) struct Terms<'a> {
 /// A search at work.
 pub(super) struct Search<'a> {
     terms: Terms<'a>,
+    tables: &'a [Table],
+    states: &'a [Vec<u8>],
     state: State<'a>,
     solver: Solver,
     random: Random,
@@ -58,14 +76,34 @@ pub(super) struct Search<'a> {
     work: u64,
     asked: u64,
     over: bool,
+    starter: Option<Starter>,
+    /// How many fixed points the next starter has.
+    fixed: usize,
+    /// The rows come from a starter, which annealing would only scramble.
+    structured: bool,
+    /// The likelihood, in 2^-32, with which annealing accepts more uncovered tuples, by their number.
+    accept: [u32; 32],
     /// Covers, the smallest last.
     pub(super) covers: Vec<Vec<Row>>,
 }
 
 impl<'a> Search<'a> {
-    pub(super) fn new(terms: Terms<'a>, state: State<'a>, seed: u64) -> Search<'a> {
+    pub(super) fn new(
+        terms: Terms<'a>,
+        tables: &'a [Table],
+        states: &'a [Vec<u8>],
+        rows: &[Row],
+        seed: u64,
+    ) -> Search<'a> {
+        let state = State::new(terms.model, tables, states, rows);
         Search {
             terms,
+            tables,
+            states,
+            starter: None,
+            fixed: 1,
+            structured: false,
+            accept: [0; 32],
             solver: Solver::new(terms.model),
             random: Random::new(seed),
             changed: vec![0; state.number() * terms.model.levels().len()],
@@ -102,18 +140,24 @@ impl<'a> Search<'a> {
         }
         let mut patience = PATIENCE * STEP;
         loop {
-            for phase in PHASES {
-                let mut until = self.work + patience;
-                let mut accept = [0; 32];
-                if let Phase::Anneal(temperature, _) = phase {
-                    for (delta, share) in accept.iter_mut().enumerate() {
-                        *share = (likelihood(delta as f64 / temperature) * f64::from(u32::MAX)) as u32;
-                    }
+            for (phase, free, bound) in PHASES {
+                let patience = patience * if self.terms.model.is_free() { free } else { bound };
+                let temperature = match phase {
+                    Phase::Tabu => 1.0,
+                    Phase::Anneal(..) if self.structured => continue,
+                    Phase::Anneal(temperature, _) => temperature,
+                    Phase::Starter if !self.starter_fits() => continue,
+                    Phase::Starter => STARTER_TEMPERATURE,
+                };
+                for (delta, share) in self.accept.iter_mut().enumerate() {
+                    *share = (likelihood(delta as f64 / temperature) * f64::from(u32::MAX)) as u32;
                 }
+                let mut until = self.work + patience;
                 while self.work < until {
                     match phase {
                         Phase::Tabu => self.tabu(),
-                        Phase::Anneal(_, aimed) => self.anneal(&accept, (aimed * f64::from(u32::MAX)) as u32),
+                        Phase::Anneal(_, aimed) => self.anneal((aimed * f64::from(u32::MAX)) as u32),
+                        Phase::Starter => self.start_anew(),
                     }
                     if self.state.uncovered() == 0 {
                         if !self.next_size() {
@@ -214,8 +258,64 @@ impl<'a> Search<'a> {
         self.walk(open.cells());
     }
 
-    /// One move; `accept` has the likelihood, in 2^-32, with which more uncovered tuples are accepted, by their number.
-    fn anneal(&mut self, accept: &[u32; 32], aimed: u32) {
+    /// Whether there may be a starter that beats the best cover.
+    fn starter_fits(&self) -> bool {
+        let levels = self.terms.model.levels();
+        let (columns, values) = (levels.len(), levels.first().map_or(0, |&values| usize::from(values)));
+        let [table] = self.tables else { return false };
+        table.strength == 2
+            && table.columns.len() == columns
+            && self.terms.model.is_free()
+            && self.terms.frozen.is_empty()
+            && values >= 5
+            && levels.iter().all(|&levels| usize::from(levels) == values)
+            // Each distance has as many pairs as there are columns, for that many conditions.
+            && self.fixed + 2 <= values
+            && values + self.fixed <= columns
+    }
+
+    /// Some moves of the search for a starter; its rows, if they are fewer than the best ones.
+    fn start_anew(&mut self) {
+        if !self.starter_fits() {
+            self.work += STEP;
+            return;
+        }
+        let levels = self.terms.model.levels();
+        let (columns, values) = (levels.len(), usize::from(levels[0]));
+        let best = self.covers.last().map_or(usize::MAX, Vec::len);
+        while columns * (values - self.fixed) + self.fixed * self.fixed >= best {
+            self.fixed += 1;
+            self.starter = None;
+            if !self.starter_fits() {
+                return;
+            }
+        }
+        let (fixed, seed) = (self.fixed, self.random.next());
+        let starter = self.starter.get_or_insert_with(|| Starter::new(columns, values, fixed, seed));
+        self.work += 1000 * starter.effort();
+        if !starter.search(1000, &self.accept) {
+            if starter.moves >= STARTER_MOVES {
+                self.starter = None;
+            }
+            return;
+        }
+        self.fixed += 1;
+        let Some(starter) = self.starter.take() else { return };
+        let Ok(inner) = Model::new(vec![fixed as u8; columns], Vec::new()) else { return };
+        let request = Request { steps: CORE_STEPS, seed, ..Request::of_strength(&inner, 2) };
+        let core = engine::cover_until(&inner, &request, Some(self.terms.stop));
+        self.work += core.as_ref().map_or(0, |core| core.steps * STEP);
+        let rows = starter.rows(&core.map(|core| core.rows).unwrap_or_default());
+        let state = State::new(self.terms.model, self.tables, self.states, &rows);
+        if rows.len() < best && state.uncovered() == 0 {
+            self.changed = vec![0; rows.len() * columns];
+            self.state = state;
+            self.structured = true;
+        }
+    }
+
+    /// One move.
+    fn anneal(&mut self, aimed: u32) {
         self.now += 1;
         self.work += 35;
         let row = self.random.below(self.state.number());
@@ -237,7 +337,7 @@ impl<'a> Search<'a> {
             return;
         }
         let worse = loss.saturating_sub(self.state.gain(row, parameter, value)) as usize;
-        if worse > 0 && !accept.get(worse).is_some_and(|&share| self.random.chance(share)) {
+        if worse > 0 && !self.accept.get(worse).copied().is_some_and(|share| self.random.chance(share)) {
             return;
         }
         if self.terms.model.allows_change(self.state.row_mut(row), parameter, value) {

@@ -80,7 +80,7 @@ impl Solver {
         solver
     }
 
-    /// Completes a partial row to one that satisfies all clauses; `None` if there is none. A cell gets its preferred value
+    /// Completes a partial row, an entry per parameter, to one that satisfies all clauses; `None` if there is none. A cell gets its preferred value
     /// where that is possible; `preferred` is empty, or has one entry per parameter.
     pub fn complete(&mut self, partial: &[Option<u8>], preferred: &[Option<u8>]) -> Option<Row> {
         self.reset();
@@ -89,7 +89,9 @@ impl Solver {
         }
         let fixed: Vec<(usize, u8)> =
             partial.iter().enumerate().filter_map(|(at, value)| value.map(|v| (at, v))).collect();
-        if self.contradiction || fixed.iter().any(|&(at, v)| v > 63 || self.full[at] >> v & 1 == 0) {
+        if self.contradiction
+            || fixed.iter().any(|&(at, v)| v > 63 || self.full.get(at).is_none_or(|full| full >> v & 1 == 0))
+        {
             return None;
         }
         let mut conflicts = 0_u32;

@@ -36,8 +36,6 @@ struct Ledger<'a> {
 pub(super) struct Open {
     pub(super) cells: [(u16, u8); MAX_STRENGTH],
     pub(super) strength: u8,
-    ledger: u16,
-    rank: u32,
     position: u32,
 }
 
@@ -159,10 +157,10 @@ impl<'a> State<'a> {
         let State { ledgers, books, .. } = self;
         books.unique = vec![0; self.number * books.parameters];
         books.row_unique = vec![0; self.number];
-        for (at, ledger) in ledgers.iter_mut().enumerate() {
+        for ledger in ledgers.iter_mut() {
             for rank in 0..ledger.entries.len() {
                 match ledger.entries[rank].count {
-                    0 => ledger.slots[rank] = books.uncover(ledger.table, at, rank as u32),
+                    0 => ledger.slots[rank] = books.uncover(ledger.table, rank as u32),
                     1 => books.alone(ledger.table, rank as u32, (0, [0; 3]), ledger.entries[rank].rows, 1),
                     _ => {}
                 }
@@ -245,34 +243,19 @@ impl<'a> State<'a> {
             let width = ledger.table.columns.len();
             let column = usize::from(column);
             let symbol = ledger.table.symbol(column, value);
-            ledger.leave(books, usize::from(at), row, Some(column));
+            ledger.leave(books, row, Some(column));
             ledger.symbols[row * width + column] = symbol;
-            ledger.enter(books, row, Some(column));
+            ledger.enter(books, row, column);
         }
         self.values[row * self.books.parameters + parameter] = value;
         self.columns[parameter][row] = value;
     }
 
-    /// Adds a row at the end.
-    pub(super) fn push(&mut self, row: &[u8]) {
-        self.values.extend_from_slice(row);
-        for (column, &value) in self.columns.iter_mut().zip(row) {
-            column.push(value);
-        }
-        self.books.unique.extend(std::iter::repeat_n(0, row.len()));
-        self.books.row_unique.push(0);
-        for ledger in &mut self.ledgers {
-            ledger.symbols.extend(ledger.table.symbols_of(row));
-            ledger.enter(&mut self.books, self.number, None);
-        }
-        self.number += 1;
-    }
-
     /// Takes the last row away.
     pub(super) fn pop(&mut self) {
         let Some(row) = self.number.checked_sub(1) else { return };
-        for (at, ledger) in self.ledgers.iter_mut().enumerate() {
-            ledger.leave(&mut self.books, at, row, None);
+        for ledger in &mut self.ledgers {
+            ledger.leave(&mut self.books, row, None);
             ledger.symbols.truncate(row * ledger.table.columns.len());
         }
         self.number = row;
@@ -300,7 +283,7 @@ impl<'a> State<'a> {
 impl Ledger<'_> {
     /// Takes the tuples of a row, or those through one column, out of the counts.
     #[inline]
-    fn leave(&mut self, books: &mut Books, at: usize, row: usize, column: Option<usize>) {
+    fn leave(&mut self, books: &mut Books, row: usize, column: Option<usize>) {
         let Ledger { table, entries, slots, symbols } = self;
         let width = table.columns.len();
         let visit = |rank: u32, known: Known| {
@@ -309,7 +292,7 @@ impl Ledger<'_> {
             entry.rows ^= row as u16;
             if entry.count < 2 {
                 if entry.count == 0 {
-                    slots[rank as usize] = books.uncover(table, at, rank);
+                    slots[rank as usize] = books.uncover(table, rank);
                     books.alone(table, rank, known, row as u16, u32::MAX);
                 } else {
                     books.alone(table, rank, known, entry.rows, 1);
@@ -321,7 +304,7 @@ impl Ledger<'_> {
 
     /// The reverse of [`Ledger::leave`].
     #[inline]
-    fn enter(&mut self, books: &mut Books, row: usize, column: Option<usize>) {
+    fn enter(&mut self, books: &mut Books, row: usize, column: usize) {
         let Ledger { table, entries, slots, symbols } = self;
         let width = table.columns.len();
         let visit = |rank: u32, known: Known| {
@@ -337,7 +320,7 @@ impl Ledger<'_> {
             entry.count += 1;
             entry.rows ^= row as u16;
         };
-        each(table, &symbols[row * width..(row + 1) * width], column, visit);
+        each(table, &symbols[row * width..(row + 1) * width], Some(column), visit);
     }
 }
 
@@ -373,7 +356,7 @@ impl Books {
         }
     }
 
-    fn uncover(&mut self, table: &Table, ledger: usize, rank: u32) -> u32 {
+    fn uncover(&mut self, table: &Table, rank: u32) -> u32 {
         let mut cells = [(0, 0); MAX_STRENGTH];
         let strength = table.strength;
         for (cell, &symbol) in cells.iter_mut().zip(&table.unrank(rank)[..strength]) {
@@ -381,7 +364,7 @@ impl Books {
             *cell = (table.columns[column] as u16, value);
         }
         let position = self.open.len() as u32;
-        let open = Open { cells, strength: strength as u8, ledger: ledger as u16, rank, position };
+        let open = Open { cells, strength: strength as u8, position };
         let slot = match self.vacant.pop() {
             Some(slot) => {
                 self.slab[slot as usize] = open;

@@ -58,10 +58,6 @@ impl Table {
         self.size
     }
 
-    pub(super) fn symbols(&self) -> usize {
-        self.column_of.len()
-    }
-
     #[inline]
     pub(super) fn symbol(&self, column: usize, value: u8) -> u16 {
         self.first[column] + u16::from(value)
@@ -98,11 +94,6 @@ impl Table {
             symbols[j] = symbol as u16;
         }
         symbols
-    }
-
-    /// The rank of `strength` ascending symbols.
-    pub(super) fn rank(&self, symbols: &[u16]) -> u32 {
-        symbols.iter().zip(&self.binomials).map(|(&symbol, over)| over[usize::from(symbol)]).sum()
     }
 
     /// All tuples of some ascending symbols, one per column at most.
@@ -280,7 +271,7 @@ mod tests {
                 table.of_set(&set, &mut |rank| {
                     assert!(!std::mem::replace(&mut seen[rank as usize], true));
                     let symbols = &table.unrank(rank)[..strength];
-                    assert_eq!(table.rank(symbols), rank);
+                    table.within(symbols, |again| assert_eq!(again, rank));
                     assert!(symbols.iter().map(|&symbol| table.meaning(symbol).0).eq(set.iter().copied()));
                 });
             }
