@@ -7,4 +7,4 @@ pub mod terminal;
 mod text;
 
 pub use json::{SCHEMA_VERSION as JSON_SCHEMA_VERSION, json};
-pub use junit::junit;
+pub use junit::{junit, merged as junit_merged};

@@ -3,6 +3,7 @@
 
 mod file;
 mod fold;
+pub mod foreign;
 mod journal;
 mod merge;
 mod redacted;
@@ -10,7 +11,7 @@ mod redacted;
 pub(crate) mod script;
 mod verdict;
 
-pub use file::write_atomically;
+pub use file::{write_atomically, write_atomically_with};
 pub use fold::{FoldError, Folder, fold};
 pub use journal::{FILE_NAME as JOURNAL_FILE, Journal, JournalError, Torn, read as read_journal};
 pub use merge::merge;
