@@ -1,0 +1,197 @@
+//! Which switch values explain the failures: the smallest combinations of values that occur in rows that failed, and
+//! in no row that passed.
+
+use super::{RunReport, UnitReport, Verdict};
+use crate::event::UnitInfo;
+use serde::Serialize;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Values of switches that together are under suspicion.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Suspect {
+    /// The values, each with its switch.
+    pub values: Vec<(String, String)>,
+    /// How many of the failed combinations have them all; no passed one has.
+    pub explains: usize,
+    /// How many combinations failed.
+    pub of: usize,
+}
+
+/// Properties of every unit that are no switches.
+const NO_SWITCHES: [&str; 5] = ["stack-release", "kubernetes-version", "run-id", "combination-id", "shard"];
+
+/// The switches of a unit with their values, in the order of its name.
+#[must_use]
+pub fn switches(info: &UnitInfo) -> Vec<(&str, &str)> {
+    let own = info.properties.iter().filter(|(key, _)| !NO_SWITCHES.contains(&key.as_str()));
+    let mut found: Vec<(&str, &str)> = own.map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let name = format!(" {}", info.name);
+    found.sort_by_key(|(key, _)| (name.find(&format!(" {key}=")).unwrap_or(usize::MAX), *key));
+    found
+}
+
+/// What is known about a combination: whether it is bad. `None` when it never ran, or only the infrastructure failed
+/// before anything was known about it.
+#[must_use]
+pub fn is_bad(unit: &UnitReport) -> Option<bool> {
+    unit.started?;
+    match unit.verdict() {
+        Verdict::Failed => Some(true),
+        Verdict::Passed | Verdict::Flaky => Some(false),
+        Verdict::Errored => Some(true),
+        Verdict::Skipped => None,
+    }
+}
+
+/// A combination with what is known about it.
+type Row<'a> = (Vec<(&'a str, &'a str)>, bool);
+
+/// The suspects for the run as a whole, those that explain most first.
+#[must_use]
+pub fn suspects(report: &RunReport) -> Vec<Suspect> {
+    let known = report.units.iter().filter_map(|unit| Some((switches(&unit.info), is_bad(unit)?)));
+    explain(&known.collect::<Vec<_>>())
+}
+
+/// The suspects for each case that failed somewhere and passed elsewhere, by its name.
+#[must_use]
+pub fn suspects_by_case(report: &RunReport) -> BTreeMap<String, Vec<Suspect>> {
+    let mut rows: BTreeMap<&str, Vec<Row<'_>>> = BTreeMap::new();
+    let bad: BTreeSet<&str> = report
+        .units
+        .iter()
+        .flat_map(|unit| &unit.cases)
+        .filter(|case| case.verdict.is_bad() && !case.attempts.is_empty())
+        .map(|case| case.case.0.as_str())
+        .collect();
+    for unit in &report.units {
+        for case in unit.cases.iter().filter(|case| bad.contains(case.case.0.as_str())) {
+            let looked = match case.verdict {
+                Verdict::Skipped => continue,
+                Verdict::Errored | Verdict::Failed if case.attempts.is_empty() => continue,
+                verdict => verdict.is_bad(),
+            };
+            rows.entry(&case.case.0).or_default().push((switches(&unit.info), looked));
+        }
+    }
+    rows.into_iter().map(|(case, rows)| (case.to_owned(), explain(&rows))).collect()
+}
+
+/// How many suspects are named; more would not help anybody.
+const MAX_SUSPECTS: usize = 5;
+/// With more values than this no pairs are looked at: they would be too many.
+const MAX_VALUES: usize = 200;
+
+fn explain(rows: &[Row<'_>]) -> Vec<Suspect> {
+    let of = rows.iter().filter(|(_, bad)| *bad).count();
+    if of == 0 || of == rows.len() {
+        // Nothing to compare with.
+        return Vec::new();
+    }
+    let mut found: Vec<Suspect> = Vec::new();
+    let mut left: Vec<&Row<'_>> = rows.iter().filter(|(_, bad)| *bad).collect();
+    let singles = only_bad(rows, |values| values.iter().map(|value| vec![*value]).collect());
+    take(singles, &mut left, of, &mut found);
+    let values: BTreeSet<_> = rows.iter().flat_map(|(values, _)| values).collect();
+    if !left.is_empty() && values.len() <= MAX_VALUES {
+        let pairs = only_bad(rows, |values| {
+            let pair = |(index, one): (usize, &(_, _))| {
+                let rest = values[index + 1..].to_vec();
+                let one = *one;
+                rest.into_iter().map(move |other| vec![one, other])
+            };
+            values.iter().enumerate().flat_map(pair).collect()
+        });
+        take(pairs, &mut left, of, &mut found);
+    }
+    found
+}
+
+type Values<'a> = Vec<(&'a str, &'a str)>;
+
+/// The combinations of values that only bad rows have.
+fn only_bad<'a>(
+    rows: &[Row<'a>],
+    parts: impl Fn(&[(&'a str, &'a str)]) -> Vec<Values<'a>>,
+) -> BTreeSet<Values<'a>> {
+    let of = |wanted: bool| -> BTreeSet<Values<'a>> {
+        rows.iter().filter(|(_, bad)| *bad == wanted).flat_map(|(values, _)| parts(values)).collect()
+    };
+    let good = of(false);
+    of(true).into_iter().filter(|values| !good.contains(values)).collect()
+}
+
+/// Takes the one that explains most of what is left, again and again.
+fn take<'a>(
+    mut candidates: BTreeSet<Values<'a>>,
+    left: &mut Vec<&Row<'a>>,
+    of: usize,
+    found: &mut Vec<Suspect>,
+) {
+    let has = |row: &Row<'_>, values: &Values<'_>| values.iter().all(|value| row.0.contains(value));
+    while found.len() < MAX_SUSPECTS && !left.is_empty() {
+        let count = |values: &Values<'_>| left.iter().filter(|row| has(row, values)).count();
+        // The first of equals: `max_by_key` would take the last.
+        let Some(best) = candidates.iter().rev().max_by_key(|values| count(values)).cloned() else { return };
+        let explains = count(&best);
+        if explains == 0 {
+            return;
+        }
+        left.retain(|row| !has(row, &best));
+        candidates.remove(&best);
+        let values = best.iter().map(|(switch, value)| ((*switch).to_owned(), (*value).to_owned()));
+        found.push(Suspect { values: values.collect(), explains, of });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn told(rows: &[(&[(&'static str, &'static str)], bool)]) -> Vec<String> {
+        let rows: Vec<Row<'_>> = rows.iter().map(|(values, bad)| (values.to_vec(), *bad)).collect();
+        explain(&rows)
+            .iter()
+            .map(|suspect| {
+                let values: Vec<String> = suspect.values.iter().map(|(s, v)| format!("{s}={v}")).collect();
+                format!("{} {}/{}", values.join(" "), suspect.explains, suspect.of)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_smallest_explanation_is_found() {
+        let (y, n) = (("yawol", "on"), ("yawol", "off"));
+        let (one, three) = (("cp", "1"), ("cp", "3"));
+        assert_eq!(
+            told(&[(&[y, one], true), (&[y, three], true), (&[n, one], false), (&[n, three], false)]),
+            ["yawol=on 2/2"]
+        );
+        assert_eq!(
+            told(&[(&[y, one], false), (&[y, three], true), (&[n, one], false), (&[n, three], false)]),
+            ["yawol=on cp=3 1/1"]
+        );
+        // Nothing failed, everything did, or nothing tells them apart.
+        assert!(told(&[(&[y], false), (&[n], false)]).is_empty());
+        assert!(told(&[(&[y], true), (&[n], true)]).is_empty());
+        assert!(told(&[(&[y], true), (&[y], false)]).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn no_suspect_is_in_a_row_that_passed(rows in proptest::collection::vec(
+            ((0_usize..3, 0_usize..3, 0_usize..2), any::<bool>()), 1..20,
+        )) {
+            const WORDS: [&str; 3] = ["0", "1", "2"];
+            let rows: Vec<Row<'_>> = rows.into_iter().map(|((a, b, c), bad)| {
+                (vec![("a", WORDS[a]), ("b", WORDS[b]), ("c", WORDS[c])], bad)
+            }).collect();
+            for suspect in explain(&rows) {
+                let has = |row: &&Row<'_>| suspect.values.iter().all(|(s, v)| row.0.contains(&(s, v)));
+                prop_assert!(rows.iter().filter(has).all(|(_, bad)| *bad));
+                prop_assert!(suspect.explains > 0 && suspect.explains <= suspect.of);
+            }
+        }
+    }
+}
