@@ -1,10 +1,18 @@
-//! What happened, for people and machines: `&Event` -> lines while it happens, `&RunReport` -> JUnit, JSON and the
-//! last screen. Knows no Kubernetes; returns text or bytes, or draws to the target it is given.
+//! What happened, for people and machines: `&Event` -> lines while it happens, `&RunReport` -> JUnit, HTML,
+//! Markdown, JSON, metrics and the last screen. Knows no Kubernetes; returns text or bytes, or draws to the target it is given.
 
+mod facts;
+mod html;
 mod json;
 mod junit;
+mod markdown;
+mod prometheus;
 pub mod terminal;
 mod text;
 
-pub use json::{SCHEMA_VERSION as JSON_SCHEMA_VERSION, json};
+pub use facts::Facts;
+pub use html::html;
+pub use json::{SCHEMA_VERSION as JSON_SCHEMA_VERSION, from_json, json, json_of};
 pub use junit::{junit, merged as junit_merged};
+pub use markdown::{MAX_LINES as MARKDOWN_MAX_LINES, markdown};
+pub use prometheus::prometheus;

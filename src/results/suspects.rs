@@ -30,16 +30,15 @@ pub fn switches(info: &UnitInfo) -> Vec<(&str, &str)> {
     found
 }
 
-/// What is known about a combination: whether it is bad. `None` when it never ran, or only the infrastructure failed
-/// before anything was known about it.
+/// What is known about the product in a combination: whether it is bad. `None` when it never ran, or something else
+/// failed: a quota that is exceeded must not put a switch value under suspicion, nor clear it.
 #[must_use]
 pub fn is_bad(unit: &UnitReport) -> Option<bool> {
     unit.started?;
     match unit.verdict() {
         Verdict::Failed => Some(true),
         Verdict::Passed | Verdict::Flaky => Some(false),
-        Verdict::Errored => Some(true),
-        Verdict::Skipped => None,
+        Verdict::Errored | Verdict::Skipped => None,
     }
 }
 
@@ -121,7 +120,8 @@ fn only_bad<'a>(
     of(true).into_iter().filter(|values| !good.contains(values)).collect()
 }
 
-/// Takes the one that explains most of what is left, again and again.
+/// Takes those that explain most of what is left, again and again. Where several explain the very same failures, all of
+/// them are named: the rows cannot tell them apart.
 fn take<'a>(
     mut candidates: BTreeSet<Values<'a>>,
     left: &mut Vec<&Row<'a>>,
@@ -130,17 +130,22 @@ fn take<'a>(
 ) {
     let has = |row: &Row<'_>, values: &Values<'_>| values.iter().all(|value| row.0.contains(value));
     while found.len() < MAX_SUSPECTS && !left.is_empty() {
-        let count = |values: &Values<'_>| left.iter().filter(|row| has(row, values)).count();
-        // The first of equals: `max_by_key` would take the last.
-        let Some(best) = candidates.iter().rev().max_by_key(|values| count(values)).cloned() else { return };
-        let explains = count(&best);
+        let explained =
+            |values: &Values<'_>| -> Vec<bool> { left.iter().map(|row| has(row, values)).collect() };
+        let count = |rows: &[bool]| rows.iter().filter(|has| **has).count();
+        let Some(most) = candidates.iter().map(explained).max_by_key(|rows| count(rows)) else { return };
+        let explains = count(&most);
         if explains == 0 {
             return;
         }
-        left.retain(|row| !has(row, &best));
-        candidates.remove(&best);
-        let values = best.iter().map(|(switch, value)| ((*switch).to_owned(), (*value).to_owned()));
-        found.push(Suspect { values: values.collect(), explains, of });
+        let same: Vec<Values<'_>> =
+            candidates.iter().filter(|values| explained(values) == most).cloned().collect();
+        for values in same.iter().take(MAX_SUSPECTS - found.len()) {
+            let values = values.iter().map(|(switch, value)| ((*switch).to_owned(), (*value).to_owned()));
+            found.push(Suspect { values: values.collect(), explains, of });
+        }
+        left.retain(|row| !same.iter().any(|values| has(row, values)));
+        candidates.retain(|values| !same.contains(values));
     }
 }
 
@@ -172,6 +177,8 @@ mod tests {
             told(&[(&[y, one], false), (&[y, three], true), (&[n, one], false), (&[n, three], false)]),
             ["yawol=on cp=3 1/1"]
         );
+        // What always comes together cannot be told apart.
+        assert_eq!(told(&[(&[y, one], true), (&[n, three], false)]), ["cp=1 1/1", "yawol=on 1/1"]);
         // Nothing failed, everything did, or nothing tells them apart.
         assert!(told(&[(&[y], false), (&[n], false)]).is_empty());
         assert!(told(&[(&[y], true), (&[n], true)]).is_empty());
