@@ -225,11 +225,20 @@ impl History {
         self.flakes(|_, case| vec![case.to_owned()])
     }
 
-    /// How flaky each switch value is, over all its combinations and their cases.
+    /// How flaky each switch value is, over all its combinations and their cases. A switch that has only one value is
+    /// left out, as there is nothing to compare with.
     #[must_use]
     pub fn flaky_values(&self) -> Vec<FlakeRate> {
+        let mut values: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (switch, value) in
+            self.runs.iter().flat_map(|past| past.units.values()).flat_map(|unit| &unit.switches)
+        {
+            values.entry(switch).or_default().insert(value);
+        }
         self.flakes(|unit, _| {
-            unit.switches.iter().map(|(switch, value)| format!("{switch}={value}")).collect()
+            let varies =
+                |(switch, _): &&(String, String)| values.get(switch.as_str()).is_some_and(|v| v.len() > 1);
+            unit.switches.iter().filter(varies).map(|(switch, value)| format!("{switch}={value}")).collect()
         })
     }
 
@@ -439,9 +448,14 @@ mod tests {
             let found = found.map_or((0, 0), |rate| (rate.retried, rate.alone));
             assert_eq!(found, (retried, alone), "{runs}");
         }
-        let values = history("pprp").flaky_values();
+        assert!(history("pprp").flaky_values().is_empty(), "there is nothing to compare with");
+        let mut two = history("pprp");
+        let mut other = past(9, 'p');
+        other.units.get_mut("aaaaaaaa").unwrap().switches = vec![("controlPlanes".into(), "3".into())];
+        two.add(other);
+        let values = two.flaky_values();
         assert_eq!(values[0].what, "controlPlanes=1");
-        assert_eq!((values[0].looked, values[0].retried), (8, 1));
+        assert_eq!((values.len(), values[0].looked, values[0].retried), (1, 8, 1));
     }
 
     #[test]

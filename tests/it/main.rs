@@ -13,6 +13,7 @@ mod main_job;
 mod matrix;
 mod outage;
 mod refused;
+mod report;
 mod run;
 mod scenario;
 mod schema;

@@ -47,7 +47,7 @@ pub(super) struct ReportArgs {
     #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["inputs", "history"])]
     replay: Option<PathBuf>,
     /// How many times as fast as it happened; without it as fast as possible
-    #[arg(long, value_name = "TIMES", requires = "replay", value_parser = replay::parse_speed)]
+    #[arg(long, value_name = "TIMES", requires = "replay", conflicts_with = "inputs", value_parser = replay::parse_speed)]
     speed: Option<f64>,
 }
 
@@ -142,7 +142,11 @@ fn show(args: &ReportArgs, facts: &Facts<'_>, inputs: &Inputs) {
     if let Some(report) = facts.report {
         let directories: Vec<String> =
             inputs.directories.iter().map(|dir| dir.display().to_string()).collect();
-        let page = args.html.as_ref().map(|page| page.display().to_string());
+        let beside = match inputs.directories.as_slice() {
+            [one] => Some(one.join(screen::PAGE_FILE)).filter(|page| page.is_file()),
+            _ => None,
+        };
+        let page = args.html.clone().or(beside).map(|page| page.display().to_string());
         text.push_str(&summary(
             report,
             &SummaryContext {

@@ -2,7 +2,7 @@
 
 use super::{Page, words};
 use crate::report::terminal::{cause, clean_words, count};
-use crate::results::suspects::{Suspect, suspects, suspects_by_case};
+use crate::results::suspects::{Suspect, is_bad, suspects, suspects_by_case};
 use crate::results::{CaseReport, RunReport, UnitReport, Verdict};
 use maud::{Markup, html};
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ impl Page<'_> {
         let known = report.units.iter().filter(|unit| unit.started.is_some()).count();
         Some(html! {
             (self.run_trouble(report))
-            (explanation(&suspects(report), &groups, known))
+            (explanation(report, &suspects(report), &groups))
             @for group in &groups { (self.group(group, &by_case, known)) }
             @if report.prepare_failure.is_none() { @for (why, units) in &never { (self.never(why, units)) } }
         })
@@ -173,13 +173,14 @@ fn never_ran(report: &RunReport) -> BTreeMap<&str, Vec<&UnitReport>> {
     reasons
 }
 
-/// The switch values that only failed combinations have; said once here when all failures are of one kind.
-fn explanation(suspects: &[Suspect], groups: &[Group<'_>], known: usize) -> Markup {
-    let bad: usize = groups.iter().map(|group| group.units.len()).sum();
+/// The switch values that only failed combinations have; said once here when there is more than one group.
+fn explanation(report: &RunReport, suspects: &[Suspect], groups: &[Group<'_>]) -> Markup {
+    let known: Vec<bool> = report.units.iter().filter_map(is_bad).collect();
+    let bad = known.iter().filter(|bad| **bad).count();
     html! {
         @if groups.len() > 1 && !suspects.is_empty() {
-            div.why { (blame(suspects)) }
-        } @else if bad > 1 && bad == known {
+            (blame(suspects))
+        } @else if bad > 1 && bad == known.len() {
             p.why { "Every combination failed, so that no switch explains it: look for what they share." }
         } @else if bad > 1 && suspects.is_empty() {
             p.why { "No switch value, and no two of them together, tell what failed from what passed." }

@@ -187,10 +187,36 @@ impl Page<'_> {
                 }
             }
             (difference(history))
-            (red(history))
+            (self.red(history))
             (rates("How flaky cases are", "case", &history.flaky_cases()))
             (rates("How flaky switch values are", "value", &history.flaky_values()))
         })
+    }
+
+    fn red(&self, history: &History) -> Markup {
+        let red = history.red();
+        html! {
+            @if !red.is_empty() {
+                (words::scrolling("since when it is red", html! {
+                    table {
+                        caption { "Since when it is red" }
+                        thead { tr { th scope="col" { "combination" } th scope="col" { "case" } th scope="col" { "red since" } th scope="col" { "runs" } th scope="col" { "last green" } } }
+                        tbody {
+                            @for one in red.iter().take(MAX_LINES) {
+                                tr {
+                                    th scope="row" { (self.names.get(one.unit.as_str()).map_or(one.name.as_str(), String::as_str)) }
+                                    td { code { (words::line(&one.case)) } }
+                                    td { (moment(one.at)) " " code { (one.since) } }
+                                    td.number { (one.runs) }
+                                    td { @match &one.green { Some(run) => { code { (run) } } None => { "never" } } }
+                                }
+                            }
+                        }
+                    }
+                }))
+                @if red.len() > MAX_LINES { p { "… and " (red.len() - MAX_LINES) " more." } }
+            }
+        }
     }
 
     /// What JUnit files of other tools say.
@@ -267,32 +293,6 @@ fn difference(history: &History) -> Markup {
                 }
             }
             None => p { "There is no green run before this one." }
-        }
-    }
-}
-
-fn red(history: &History) -> Markup {
-    let red = history.red();
-    html! {
-        @if !red.is_empty() {
-            (words::scrolling("since when it is red", html! {
-                table {
-                    caption { "Since when it is red" }
-                    thead { tr { th scope="col" { "combination" } th scope="col" { "case" } th scope="col" { "red since" } th scope="col" { "runs" } th scope="col" { "last green" } } }
-                    tbody {
-                        @for one in red.iter().take(MAX_LINES) {
-                            tr {
-                                th scope="row" { (words::line(&one.name)) }
-                                td { code { (words::line(&one.case)) } }
-                                td { (moment(one.at)) " " code { (one.since) } }
-                                td.number { (one.runs) }
-                                td { @match &one.green { Some(run) => { code { (run) } } None => { "never" } } }
-                            }
-                        }
-                    }
-                }
-            }))
-            @if red.len() > MAX_LINES { p { "… and " (red.len() - MAX_LINES) " more." } }
         }
     }
 }
