@@ -123,7 +123,10 @@ impl Timeline {
     pub fn add(&mut self, other: Self) {
         self.units.extend(other.units);
         self.index.clear();
-        self.units.sort_by(|one, other| (one.started, &one.id).cmp(&(other.started, &other.id)));
+        let place = |unit: &UnitSpan| (unit.started, unit.id.clone());
+        self.units.sort_by_key(|unit| (place(unit), std::cmp::Reverse(unit.finished)));
+        // A run that is given twice ran once.
+        self.units.dedup_by_key(|unit| place(unit));
     }
 
     /// From the first start to the last end.

@@ -82,12 +82,18 @@ impl<'a> Chart<'a> {
         let took = words::time(words::between(span.started, span.finished));
         let path = if self.is_critical(span) { ", on the critical path" } else { "" };
         let told = format!("{}: {}, {took}{path}", self.name(span), verdict.as_str());
+        // Without phases in them bars are told apart by their height as well as by their colour.
+        let (top, height) = match (self.with_phases, verdict.is_bad()) {
+            (true, _) => (3, ROW - 6),
+            (false, true) => (1, ROW - 2),
+            (false, false) => (6, ROW - 12),
+        };
         let class =
             format!("unit-bar {}{}", verdict.as_str(), if self.is_critical(span) { " critical" } else { "" });
         html! {
             g {
                 title { (told) }
-                rect class=(class) x=(from) y=(y + 3) width=((to - from).max(1)) height=(ROW - 6) {}
+                rect class=(class) x=(from) y=(y + top) width=((to - from).max(1)) height=(height) {}
                 @if self.with_phases {
                     @for phase in &span.phases { (self.phase(phase, y)) }
                     @for wait in &span.waits {
@@ -182,6 +188,7 @@ fn draw(lanes: &[Vec<&UnitSpan>], chart: &Chart<'_>, single: bool) -> Markup {
                 text.row-label x=(LEFT - 8) y=(y + 16) {
                     @match (single, first) {
                         (true, Some(unit)) => {
+                            @if chart.verdict(unit).is_bad() { "✗ " }
                             @if chart.is_critical(unit) { "◆ " }
                             (crate::report::text::shorten(chart.name(unit), 44))
                         }
@@ -243,9 +250,11 @@ fn legend(with_phases: bool) -> Markup {
             @if with_phases {
                 @for phase in PHASES { span { span class={ "swatch " (phase.as_str()) } {} " " (phase.as_str()) } " " }
                 span { span.swatch.wait {} " waiting, the longest ones" } " "
+                span { "✗ failed or errored" } " "
             } @else {
                 span { span.swatch.passed {} " passed" } " "
-                span { span.swatch.failed {} " failed or errored" } " "
+                span { span.swatch.tear-down {} " flaky or skipped" } " "
+                span { span.swatch.failed {} " failed or errored, the higher bars" } " "
             }
             span { "◆ or a frame: on the critical path" }
         }
