@@ -1,5 +1,6 @@
 use crate::results::Verdict;
 use crate::results::foreign::{Counts, Foreign, Kept, Limits, Merged, Source, Status};
+use crate::results::script::{self, Script};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -238,4 +239,26 @@ fn a_file_counts_once_and_a_pass_beats_a_skip() {
         merged.foreign.files.iter().map(|f| (f.name.as_str(), f.passed, f.failed, f.skipped)).collect();
     assert_eq!(counts, [("a", 1, 1, 0), ("b", 1, 0, 0)]);
     assert_eq!(merged.foreign.verdict(), Verdict::Failed);
+}
+
+#[test]
+fn what_is_merged_is_valid_against_the_schema_and_goes_in_again() {
+    let own = |script: &Script| crate::report::junit(&script.report());
+    let flaky = Script::new().unit("a", &["provision"]).started().fails("a", "provision", "x");
+    let flaky = own(&flaky.passes("a", &["provision"]).unit_clean("a").clean());
+    let sources = [
+        source("a", own(&script::one_failure())),
+        source("b", own(&script::all_passed())),
+        source("c", flaky),
+    ];
+    let once = written(&sources);
+    super::tests::check(&once);
+    let text = String::from_utf8(once.clone()).unwrap();
+    // A pass that was flaky in one file stays flaky.
+    assert_eq!((text.matches("<failure").count(), text.matches("<flakyFailure").count()), (1, 1));
+    assert_eq!(written(&[source("x", once.clone())]), once, "to merge what is merged changes nothing");
+    let merged = Merged::of(&sources, &Limits::default()).unwrap();
+    let mut with_own = Vec::new();
+    super::merged(&merged, &sources, Some(&own(&script::one_failure())), &mut with_own).unwrap();
+    super::tests::check(&with_own);
 }

@@ -7,7 +7,8 @@
 //! - What failed anywhere has failed: all failures that differ are kept, and passes and skips of the same case
 //!   are dropped. No order of files or moments can turn it green, as files do not say which of them came later.
 //! - A pass beats a skip: tools that run in parallel list in each file what another one ran.
-//! - Of several passes, or skips, the one in the first file counts. Files are taken in the order of their names.
+//! - Of several passes one that was flaky counts, else, as of skips, the one in the first file. Files are taken in the
+//!   order of their names.
 //! - Absence is no pass: a file without cases, and a suite that declares more failures than it lists, are errors.
 //! - The output of cases that passed is not kept.
 
