@@ -44,7 +44,10 @@ const SWITCHES: [(&str, &[&str]); 8] = [
     ("volume", &["local", "ceph", "ssd"]),
     ("oidc", &["off", "on"]),
     ("cni", &["cilium", "calico", "none"]),
-    ("region", &["north", "south", "east", "west", "centre", "isle"]),
+    (
+        "region",
+        &["north", "south", "east", "west", "centre", "isle", "hill", "coast", "lake", "wood", "moor", "fen"],
+    ),
 ];
 
 const CASES: [&str; 17] = [

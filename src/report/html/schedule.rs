@@ -14,8 +14,9 @@ use std::time::Duration;
 const MAX_ROWS: usize = 40;
 /// With more units their phases are too narrow to be seen.
 const MAX_WITH_PHASES: usize = 120;
-/// More bars than this are left out, the shortest first.
-const MAX_BARS: usize = 2_000;
+/// With more bars those of a slot are drawn as one shape for each verdict, which takes a tenth of the room; none of them
+/// has a name then.
+const MAX_BARS: usize = 1_000;
 const MAX_LANES: usize = 100;
 
 /// The drawing, in its own units.
@@ -143,38 +144,45 @@ impl Page<'_> {
             if single { timeline.units.iter().map(|unit| vec![unit]).collect() } else { timeline.lanes() };
         let all_lanes = lanes.len();
         lanes.truncate(MAX_LANES);
-        let left_out = keep_longest(&mut lanes, &chart);
         Some(html! {
             (critical(&path, &chart, start, end))
             div.scroll.chart tabindex="0" role="group" aria-label="the schedule as a chart" {
                 (draw(&lanes, &chart, single))
             }
             (legend(chart.with_phases))
-            @if left_out > 0 { p { (left_out) " bars that are too short to be seen are left out." } }
             @if all_lanes > lanes.len() { p { (all_lanes - lanes.len()) " slots are left out." } }
             (waits(timeline.units.iter(), &chart))
         })
     }
 }
 
-/// Leaves out the shortest bars when there are too many; those that are bad or critical stay. How many went.
-fn keep_longest(lanes: &mut [Vec<&UnitSpan>], chart: &Chart<'_>) -> usize {
-    let total: usize = lanes.iter().map(Vec::len).sum();
-    if total <= MAX_BARS {
-        return 0;
-    }
-    let length = |span: &UnitSpan| words::between(span.started, span.finished);
-    let mut lengths: Vec<Duration> = lanes.iter().flatten().map(|span| length(span)).collect();
-    lengths.sort_unstable_by(|one, other| other.cmp(one));
-    let shortest = lengths[MAX_BARS];
-    let keep = |span: &&UnitSpan| {
-        length(span) > shortest || chart.is_critical(span) || chart.verdict(span) == Verdict::Failed
+/// The bars of a slot, told apart by their height as well as by their colour.
+fn shapes(lane: &[&UnitSpan], chart: &Chart<'_>, y: i64) -> Markup {
+    let shape = |wanted: fn(Verdict) -> bool, top: i64, height: i64| {
+        let mut path = String::new();
+        for unit in lane.iter().filter(|unit| wanted(chart.verdict(unit))) {
+            let (from, to) = (chart.scale.x(unit.started), chart.scale.x(unit.finished));
+            let width = (to - from).max(1);
+            path.push_str(&format!("M{from} {}h{width}v{height}h-{width}z", y + top));
+        }
+        path
     };
-    lanes.iter_mut().for_each(|lane| lane.retain(keep));
-    total - lanes.iter().map(Vec::len).sum::<usize>()
+    let good = shape(|verdict| verdict == Verdict::Passed, 6, ROW - 12);
+    let bad = shape(Verdict::is_bad, 1, ROW - 2);
+    let other = shape(|verdict| !verdict.is_bad() && verdict != Verdict::Passed, 6, ROW - 12);
+    html! {
+        @for (class, path) in [("passed", good), ("flaky", other), ("failed", bad)] {
+            @if !path.is_empty() { path class={ "unit-bar " (class) } d=(path) {} }
+        }
+        @for unit in lane.iter().filter(|unit| chart.is_critical(unit)) {
+            @let (from, to) = (chart.scale.x(unit.started), chart.scale.x(unit.finished));
+            rect.critical x=(from) y=(y + 1) width=((to - from).max(1)) height=(ROW - 2) {}
+        }
+    }
 }
 
 fn draw(lanes: &[Vec<&UnitSpan>], chart: &Chart<'_>, single: bool) -> Markup {
+    let compact = chart.units.len() > MAX_BARS;
     let bottom = TOP + i64::try_from(lanes.len()).unwrap_or(0) * ROW;
     html! {
         svg xmlns="http://www.w3.org/2000/svg" viewBox={ "0 0 " (WIDTH + 20) " " (bottom + 6) } role="img"
@@ -195,7 +203,11 @@ fn draw(lanes: &[Vec<&UnitSpan>], chart: &Chart<'_>, single: bool) -> Markup {
                         (_, _) => { "slot " ((y - TOP) / ROW + 1) ": " (lane.len()) }
                     }
                 }
-                @for unit in lane { (chart.bar(unit, y)) }
+                @if compact {
+                    (shapes(lane, chart, y))
+                } @else {
+                    @for unit in lane { (chart.bar(unit, y)) }
+                }
             }
         }
     }

@@ -49,9 +49,9 @@ fn shown(page: &str) -> String {
 
 /// Tags and attributes that the page is made of; nothing else may ever be in it.
 const TAGS: &str = "html head meta title style body a header footer nav main section article div span p ul ol li h1 h2 h3 h4 br \
-    strong code pre details summary table caption thead tbody tr th td svg g rect line text";
+    strong code pre details summary table caption thead tbody tr th td svg g rect line text path";
 const ATTRIBUTES: &str = "lang charset http-equiv content name class id href aria-label aria-labelledby aria-hidden role tabindex \
-    title scope xmlns viewbox x y x1 y1 x2 y2 width height";
+    title scope xmlns viewbox x y x1 y1 x2 y2 width height d";
 
 /// What every page is, whatever the texts: well-formed, of known tags and attributes alone, with addresses that lead
 /// to its own parts or to evidence.
