@@ -4,7 +4,7 @@ use super::exit::Exit;
 use super::{report, run, screen};
 use crate::matrix::{self, Matrix};
 use crate::plan::PlannedRun;
-use crate::results::Verdict;
+use crate::results::{self, Verdict};
 use crate::scenario::Scenario;
 use crate::types::{CombinationId, RunId, SwitchName, SwitchValues, ValueName};
 use std::collections::BTreeMap;
@@ -60,7 +60,7 @@ pub(super) fn further(
             let pairs = values.iter().map(|(switch, value)| (switch.to_string(), value.to_string()));
             (pairs.collect(), *passed)
         };
-        for suspect in matrix::suspects(&known.iter().map(plain).collect::<Vec<_>>()) {
+        for suspect in results::suspects::of_results(&known.iter().map(plain).collect::<Vec<_>>()) {
             said = true;
             screen::note(&format!("{}: {}", scenario.name, crate::report::suspect(&suspect)));
         }

@@ -297,7 +297,10 @@ fn carry_out(args: &RunArgs, prepared: Prepared) -> Result<Exit, Exit> {
         harness: env!("CARGO_PKG_VERSION").to_owned(),
         sweep: commands.sweep.clone(),
     };
-    let ended = runtime.block_on(drive(args, plan.clone(), options, script, testbed_info.as_ref()));
+    let shown = RunScreen::new(&directory, args.junit.clone(), commands.clone(), args.events, || {
+        super::report::recent(&args.output)
+    });
+    let ended = runtime.block_on(drive(args, plan.clone(), options, script, testbed_info.as_ref(), shown));
     drop(runtime);
     let kept = ended.as_ref().is_ok_and(|report| report.clean == Cleanliness::Kept);
     let gone =
@@ -321,15 +324,13 @@ async fn drive(
     options: Options,
     script: Script,
     testbed: Option<&TestbedInfo>,
+    mut shown: RunScreen,
 ) -> Result<RunReport, Exit> {
     let signals = listen().map_err(|error| {
         screen::error(&error, None);
         Exit::Infrastructure
     })?;
     let world = world(args, &plan, script, testbed).await?;
-    let mut junit = vec![options.directory.join("junit.xml")];
-    junit.extend(args.junit.clone());
-    let mut shown = RunScreen::new(junit, options.directory.join("report.json"), args.events);
     let ended = crate::run::run(plan, Arc::new(world), options, signals, &mut shown).await;
     if let Some(trouble) = shown.finish() {
         screen::note(&format!("warning: {trouble}"));
@@ -457,8 +458,11 @@ fn ignores_hangup() -> bool {
 
 fn show_summary(report: &RunReport, directory: &Path, commands: &Commands) {
     let rerun = |unit: &UnitReport| commands.again(unit.info.id.as_str());
+    let (run_dir, page) = (directory.display().to_string(), directory.join(screen::PAGE_FILE));
     let context = SummaryContext {
-        run_dir: &directory.display().to_string(),
+        run_dir: &run_dir,
+        evidence: &run_dir,
+        page: Some(&page.display().to_string()),
         rerun: &rerun,
         resume: &commands.resume,
         bisect: &commands.bisect,

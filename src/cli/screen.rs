@@ -1,17 +1,24 @@
 //! What people see: data on stdout; on stderr the live table or plain lines, and messages.
 
+use super::commands::Commands;
 use crate::event::Event;
 use crate::report::terminal::{Detail, Lines, Live};
-use crate::report::{json, junit};
-use crate::results::{RunReport, write_atomically};
+use crate::report::{Facts, html, json, junit};
+use crate::results::history::History;
+use crate::results::timeline::Timeline;
+use crate::results::{RunReport, UnitReport, write_atomically};
 use crate::run::Sink;
 use indicatif::ProgressDrawTarget;
 use jiff::Timestamp;
 use std::io::{IsTerminal as _, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// The page about a run, in its directory.
+pub(super) const PAGE_FILE: &str = "report.html";
 
 /// Wide enough for CI logs, narrow enough to read.
-const PLAIN_WIDTH: usize = 160;
+pub(super) const PLAIN_WIDTH: usize = 160;
 
 /// Data for stdout, ending in one newline. A reader that went away is no reason to fail.
 pub(super) fn data(text: &str) {
@@ -86,8 +93,59 @@ pub(super) struct RunScreen {
     shown: Shown,
     junit: Vec<PathBuf>,
     json: PathBuf,
+    page: Page,
     events: bool,
     trouble: Option<String>,
+}
+
+/// The page about the run. It takes longer to write than the other reports, so that it is not written after every unit
+/// of a large run.
+struct Page {
+    file: PathBuf,
+    commands: Commands,
+    timeline: Timeline,
+    next: Instant,
+    /// What has not been written yet.
+    waiting: Option<RunReport>,
+}
+
+impl Page {
+    /// The share of the time that may be spent on it.
+    const SHARE: u32 = 20;
+
+    fn report(&mut self, report: &RunReport) -> std::io::Result<()> {
+        let began = Instant::now();
+        if began < self.next {
+            self.waiting = Some(report.clone());
+            return Ok(());
+        }
+        self.waiting = None;
+        let wrote = self.write(report);
+        self.next = Instant::now() + began.elapsed() * Self::SHARE;
+        wrote
+    }
+
+    fn write(&self, report: &RunReport) -> std::io::Result<()> {
+        let again = |unit: &UnitReport| self.commands.again(unit.info.id.as_str());
+        let facts = Facts {
+            report: Some(report),
+            timeline: &self.timeline,
+            foreign: super::report::no_foreign(),
+            history: None,
+            again: &again,
+            resume: &self.commands.resume,
+            sweep: &self.commands.sweep,
+            files: Some(""),
+        };
+        write_atomically(&self.file, &html(&facts))
+    }
+
+    fn finish(mut self) -> std::io::Result<()> {
+        match self.waiting.take() {
+            Some(report) => self.write(&report),
+            None => Ok(()),
+        }
+    }
 }
 
 enum Shown {
@@ -96,14 +154,30 @@ enum Shown {
 }
 
 impl RunScreen {
-    /// Reports go to these files.
-    pub(super) fn new(junit: Vec<PathBuf>, json: PathBuf, events: bool) -> Self {
+    /// Reports go into `directory`, JUnit to `junit` as well. `recent` gives earlier runs to guess from.
+    pub(super) fn new(
+        directory: &Path,
+        junit: Option<PathBuf>,
+        commands: Commands,
+        events: bool,
+        recent: impl FnOnce() -> History,
+    ) -> Self {
         let shown = if std::io::stderr().is_terminal() {
-            Shown::Live(Box::new(Live::new(ProgressDrawTarget::stderr(), width())))
+            let mut live = Live::new(ProgressDrawTarget::stderr(), width());
+            live.expect(recent().expected());
+            Shown::Live(Box::new(live))
         } else {
             Shown::Lines(Lines::new(Detail::All, PLAIN_WIDTH))
         };
-        Self { shown, junit, json, events, trouble: None }
+        let page = Page {
+            file: directory.join(PAGE_FILE),
+            commands,
+            timeline: Timeline::default(),
+            next: Instant::now(),
+            waiting: None,
+        };
+        let junit = std::iter::once(directory.join("junit.xml")).chain(junit).collect();
+        Self { shown, junit, json: directory.join("report.json"), page, events, trouble: None }
     }
 
     /// Takes the table off the screen; says what could not be written.
@@ -111,12 +185,14 @@ impl RunScreen {
         if let Shown::Live(live) = self.shown {
             live.finish();
         }
-        self.trouble
+        let page = self.page.finish().err();
+        self.trouble.or(page.map(|error| unwritten(&error)))
     }
 }
 
 impl Sink for RunScreen {
     fn earlier(&mut self, event: &Event) {
+        self.page.timeline.apply(event);
         match &mut self.shown {
             Shown::Live(live) => live.apply(event),
             Shown::Lines(lines) => drop(lines.lines(event)),
@@ -124,6 +200,7 @@ impl Sink for RunScreen {
     }
 
     fn event(&mut self, event: &Event) {
+        self.page.timeline.apply(event);
         if self.events
             && let Ok(line) = serde_json::to_string(event)
         {
@@ -152,10 +229,15 @@ impl Sink for RunScreen {
         wrote.push(
             json(report).map_err(Into::into).and_then(|text| write_atomically(&self.json, text.as_bytes())),
         );
+        wrote.push(self.page.report(report));
         for error in wrote.into_iter().filter_map(Result::err) {
-            self.trouble.get_or_insert_with(|| format!("a report could not be written: {error}"));
+            self.trouble.get_or_insert_with(|| unwritten(&error));
         }
     }
+}
+
+fn unwritten(error: &std::io::Error) -> String {
+    format!("a report could not be written: {error}")
 }
 
 #[cfg(test)]

@@ -7,6 +7,10 @@
 // A new kind of event, outcome or reason must be decided here, not fall into `_`.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+mod merged;
+
+pub use merged::merged;
+
 use super::text::{head_and_tail, one_line, printable};
 use crate::event::{Blame, CancelReason, Cleanliness, Failure, FailureClass, LeftOutInfo, Outcome};
 use crate::results::{AttemptReport, CaseReport, RunReport, UnitReport, Verdict};
@@ -408,5 +412,7 @@ fn timestamp(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+#[cfg(test)]
+mod foreign_tests;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Texts from elsewhere (logs, conditions, pod names) made fit to be shown: nothing in them may move the cursor,
 //! break a file format or fake a line of ours.
 
+pub(crate) use crate::types::head_and_tail;
 use std::borrow::Cow;
 
 /// Drops ANSI sequences and control characters but for newline and tab; `\r\n` and a lone `\r` become a newline.
@@ -96,29 +97,6 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
-/// At most about `max` bytes: the head and the tail, cut at line ends where there are any, with the number of bytes
-/// left out between them.
-pub(crate) fn head_and_tail(text: &str, max: usize) -> Cow<'_, str> {
-    if text.len() <= max {
-        return Cow::Borrowed(text);
-    }
-    let (mut head, mut tail) = (max / 2, text.len() - max / 2);
-    while !text.is_char_boundary(head) {
-        head -= 1;
-    }
-    while !text.is_char_boundary(tail) {
-        tail += 1;
-    }
-    if let Some(end) = text[..head].rfind('\n') {
-        head = end + 1;
-    }
-    if let Some(start) = text[tail..].find('\n') {
-        tail += start + 1;
-    }
-    let left_out = tail - head;
-    Cow::Owned(format!("{}[… {left_out} bytes left out …]\n{}", &text[..head], &text[tail..]))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,8 +121,6 @@ mod tests {
     fn lines_and_bodies_are_cut() {
         assert_eq!(one_line("a \n b\u{1b}[0m\tc", 80), "a b c");
         assert_eq!(one_line("abcdef", 4), "abc…");
-        assert_eq!(head_and_tail("abc", 3), "abc");
-        assert_eq!(head_and_tail("1\n2\n3\n4\n5\n6\n", 8), "1\n2\n[… 6 bytes left out …]\n6\n");
     }
 
     #[test]

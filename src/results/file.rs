@@ -11,6 +11,17 @@ use std::path::Path;
 /// # Errors
 /// What the file system says; the message names the file.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_atomically_with(path, |file| file.write_all(bytes))
+}
+
+/// The same for content that is not held in memory as a whole.
+///
+/// # Errors
+/// What the file system or `write` says; the message names the file. The old file is then still there.
+pub fn write_atomically_with(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> io::Result<()> {
     let named = |error: io::Error| {
         io::Error::new(error.kind(), format!("could not write `{}`: {error}", path.display()))
     };
@@ -25,7 +36,9 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
         .permissions(Permissions::from_mode(0o666))
         .tempfile_in(directory)
         .map_err(named)?;
-    temporary.write_all(bytes).map_err(named)?;
+    let mut buffered = io::BufWriter::with_capacity(1 << 16, temporary.as_file_mut());
+    write(&mut buffered).and_then(|()| buffered.flush()).map_err(named)?;
+    drop(buffered);
     temporary.as_file().sync_all().map_err(named)?;
     temporary.persist(path).map_err(|error| named(error.error))?;
     // Best effort: some file systems cannot sync a directory, and the content is safe by now.

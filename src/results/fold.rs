@@ -6,8 +6,8 @@
 
 use super::verdict::of_attempts;
 use super::{AttemptReport, CaseReport, RunReport, UnitReport, Verdict};
-use crate::event::{CancelReason, Cleanliness, Event, EventKind};
-use crate::types::{CaseId, CombinationId};
+use crate::event::{CancelReason, Cleanliness, Event, EventKind, Failure, Outcome};
+use crate::types::{CaseId, CombinationId, head_and_tail};
 use std::collections::HashMap;
 
 /// Why a sequence of events makes no report.
@@ -46,9 +46,17 @@ pub struct Folder {
     index: HashMap<CombinationId, usize>,
     /// The most urgent reason over the whole life of the run, those before a resumption included.
     stopped: Option<CancelReason>,
+    /// How much of each text of evidence is kept.
+    max_detail: Option<usize>,
 }
 
 impl Folder {
+    /// Keeps only so many bytes of each text of evidence; see [`super::EvidenceSizes`].
+    #[must_use]
+    pub fn with_evidence_limit(max: usize) -> Self {
+        Self { max_detail: Some(max), ..Self::default() }
+    }
+
     /// Takes one event.
     ///
     /// # Errors
@@ -84,8 +92,8 @@ impl Folder {
                 unit.clean = nothing_known("unit");
             }
             EventKind::CaseFinished { case, attempt: _, started, outcome } => {
-                let attempt =
-                    AttemptReport { started: *started, finished: event.at, outcome: outcome.clone() };
+                let outcome = limited(outcome, self.max_detail);
+                let attempt = AttemptReport { started: *started, finished: event.at, outcome };
                 let unit = unit.ok_or(FoldError::NoUnit("case-finished"))?;
                 match unit.cases.iter_mut().find(|known| known.case == *case) {
                     Some(known) => known.attempts.push(attempt),
@@ -207,6 +215,19 @@ impl Folder {
             }
         }
         Ok(report)
+    }
+}
+
+fn limited(outcome: &Outcome, max: Option<usize>) -> Outcome {
+    match (outcome, max) {
+        (Outcome::Failed { failure, expected }, Some(max)) if failure.detail.len() > max => {
+            let detail = head_and_tail(&failure.detail, max).into_owned();
+            let Failure { class, summary, object, hint, detail: _ } = failure;
+            let (summary, object, hint) = (summary.clone(), object.clone(), hint.clone());
+            let failure = Failure { class: *class, summary, object, detail, hint };
+            Outcome::Failed { failure, expected: expected.clone() }
+        }
+        (Outcome::Failed { .. } | Outcome::Passed { .. } | Outcome::Skipped { .. }, _) => outcome.clone(),
     }
 }
 

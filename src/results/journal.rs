@@ -14,12 +14,15 @@ use super::redacted;
 use crate::event::Event;
 use crate::types::Redactor;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// The name of the file in the run's directory.
 pub const FILE_NAME: &str = "journal.jsonl";
+
+/// No event is longer; a file that says otherwise is no journal.
+const MAX_LINE: u64 = 64 << 20;
 
 /// Goes up when a reader of an older version could misunderstand a line.
 const VERSION: u32 = 1;
@@ -178,9 +181,20 @@ impl Journal {
 /// # Errors
 /// There is none, or it is damaged in the middle.
 pub fn read(directory: &Path) -> Result<(Vec<Event>, Option<Torn>), JournalError> {
+    let mut events = Vec::new();
+    let torn = each(directory, &mut |event| events.push(event))?;
+    Ok((events, torn))
+}
+
+/// The same event by event, so that a long journal is never held as a whole. What was told before an error is not to
+/// be relied upon.
+///
+/// # Errors
+/// There is none, or it is damaged in the middle.
+pub fn each(directory: &Path, tell: &mut dyn FnMut(Event)) -> Result<Option<Torn>, JournalError> {
     let path = directory.join(FILE_NAME);
-    let content = std::fs::read(&path).map_err(io("read", &path))?;
-    parse(&content, &path)
+    let file = File::open(&path).map_err(io("read", &path))?;
+    parse_each(BufReader::with_capacity(1 << 16, file), &path, tell)
 }
 
 fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> JournalError {
@@ -248,45 +262,49 @@ fn parse_line(text: &[u8], seq: usize) -> Result<Event, Bad> {
 
 fn parse(content: &[u8], path: &Path) -> Result<(Vec<Event>, Option<Torn>), JournalError> {
     let mut events = Vec::new();
+    let torn = parse_each(content, path, &mut |event| events.push(event))?;
+    Ok((events, torn))
+}
+
+fn parse_each(
+    mut input: impl BufRead,
+    path: &Path,
+    tell: &mut dyn FnMut(Event),
+) -> Result<Option<Torn>, JournalError> {
+    let corrupt = |line, why| Err(JournalError::Corrupt { path: path.to_owned(), line, why });
     let mut bad: Option<(Torn, String)> = None;
-    let mut rest = content;
+    let mut text = Vec::new();
     for number in 1.. {
-        if rest.is_empty() {
+        text.clear();
+        // One line more than the limit is enough to see that it is too long.
+        let read =
+            input.by_ref().take(MAX_LINE + 1).read_until(b'\n', &mut text).map_err(io("read", path))?;
+        if read == 0 {
             break;
         }
-        let (text, next, whole) = match rest.iter().position(|b| *b == b'\n') {
-            Some(end) => (&rest[..end], &rest[end + 1..], true),
-            None => (rest, &rest[rest.len()..], false),
-        };
-        let parsed = match parse_line(text, number - 1) {
+        if u64::try_from(read).unwrap_or(u64::MAX) > MAX_LINE {
+            return corrupt(number, format!("it is longer than {MAX_LINE} bytes"));
+        }
+        let whole = text.pop_if(|last| *last == b'\n').is_some();
+        let parsed = match parse_line(&text, number - 1) {
             Ok(event) if whole => Ok(event),
             Ok(_) => Err(Bad::Damaged("its end is missing".into())),
             Err(error) => Err(error),
         };
         match (parsed, &mut bad) {
-            (Ok(event), None) => events.push(event),
+            (Ok(event), None) => tell(event),
             (Ok(_) | Err(Bad::Order(_)), Some((torn, why))) => {
-                return Err(JournalError::Corrupt {
-                    path: path.to_owned(),
-                    line: torn.line,
-                    why: std::mem::take(why),
-                });
+                return corrupt(torn.line, std::mem::take(why));
             }
-            (Err(Bad::Order(why)), None) => {
-                return Err(JournalError::Corrupt { path: path.to_owned(), line: number, why });
-            }
+            (Err(Bad::Order(why)), None) => return corrupt(number, why),
             (Err(Bad::Version(found)), _) => {
                 return Err(JournalError::Version { path: path.to_owned(), line: number, found });
             }
-            (Err(Bad::Damaged(why)), None) => {
-                let torn = Torn { line: number, bytes: rest.len() };
-                bad = Some((torn, why));
-            }
-            (Err(Bad::Damaged(_)), Some(_)) => {}
+            (Err(Bad::Damaged(why)), None) => bad = Some((Torn { line: number, bytes: read }, why)),
+            (Err(Bad::Damaged(_)), Some((torn, _))) => torn.bytes += read,
         }
-        rest = next;
     }
-    Ok((events, bad.map(|(torn, _)| torn)))
+    Ok(bad.map(|(torn, _)| torn))
 }
 
 /// CRC-32 as in gzip and PNG: finds every damage of up to 32 bits in a row, and all single bit flips.

@@ -1,18 +1,26 @@
 //! Events -> [`RunReport`] -> [`Verdict`]. The same from a live run, a replayed journal or merged shards. Pure,
 //! but for `journal` and `file`, which touch the files of a run.
 
+mod evidence;
 mod file;
 mod fold;
+pub mod foreign;
+pub mod history;
 mod journal;
 mod merge;
 mod redacted;
 #[cfg(test)]
 pub(crate) mod script;
+pub mod suspects;
+pub mod timeline;
 mod verdict;
 
-pub use file::write_atomically;
+pub use evidence::EvidenceSizes;
+pub use file::{write_atomically, write_atomically_with};
 pub use fold::{FoldError, Folder, fold};
-pub use journal::{FILE_NAME as JOURNAL_FILE, Journal, JournalError, Torn, read as read_journal};
+pub use journal::{
+    FILE_NAME as JOURNAL_FILE, Journal, JournalError, Torn, each as each_event, read as read_journal,
+};
 pub use merge::merge;
 pub use redacted::redacted;
 pub use verdict::{ExitStatus, Verdict};
@@ -20,10 +28,10 @@ pub use verdict::{ExitStatus, Verdict};
 use crate::event::{CancelReason, Cleanliness, Failure, LeftOutInfo, Outcome, UnitInfo};
 use crate::types::{CaseId, RunId};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// What a run came to.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunReport {
     /// The run.
     pub run: RunId,
@@ -50,7 +58,7 @@ pub struct RunReport {
 }
 
 /// What one unit came to.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UnitReport {
     /// Who it is.
     pub info: UnitInfo,
@@ -71,7 +79,7 @@ pub struct UnitReport {
 }
 
 /// What one case came to: every attempt is kept.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CaseReport {
     /// The case.
     pub case: CaseId,
@@ -84,7 +92,7 @@ pub struct CaseReport {
 }
 
 /// One try of a case.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct AttemptReport {
     /// When it began.
     pub started: Timestamp,

@@ -10,11 +10,11 @@
 
 use super::{AttemptReport, RunReport, UnitReport};
 use crate::event::{Blame, CancelReason, Cleanliness, Failure, FailureClass, Outcome};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The verdict of a case, a unit or a run. The order is the severity: the verdict of a whole is the maximum of
 /// its parts, with `Skipped` and `Passed` alike harmless.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Not looked at, for a reason that is said.

@@ -1,5 +1,6 @@
 //! Shared words as types that know Kubernetes' limits. Pure: no I/O, clock, environment or randomness.
 
+mod cut;
 mod duration;
 mod id;
 mod name;
@@ -9,6 +10,7 @@ mod redact;
 mod target;
 mod version;
 
+pub use cut::{Gathered, head_and_tail};
 pub use duration::{DurationError, parse_duration, show_duration};
 pub use id::{CaseId, CombinationId, RunId};
 pub use name::{

@@ -16,6 +16,7 @@ mod main_job;
 mod matrix;
 mod outage;
 mod refused;
+mod report;
 mod run;
 mod scenario;
 mod schema;

@@ -19,6 +19,8 @@ const LAYERS: &[&[&str]] = &[
 const ALLOWED: &[(&str, &str)] = &[
     // A wait that ends badly is a `Failure`.
     ("cluster", "event"),
+    // What failures have in common is asked of the engine that covers combinations.
+    ("results", "matrix"),
     // Problems of a stack are reported at the line of the scenario.
     ("stack", "scenario"),
 ];

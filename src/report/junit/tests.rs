@@ -103,7 +103,7 @@ fn elements<'a>(node: Node<'a, 'a>, name: &'a str) -> impl Iterator<Item = Node<
 }
 
 /// Valid, and with totals that are right.
-fn check(xml: &[u8]) {
+pub(super) fn check(xml: &[u8]) {
     let text = std::str::from_utf8(xml).unwrap();
     let document = Document::parse(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
     let root = document.root_element();

@@ -197,7 +197,7 @@ fn word(verdict: Verdict) -> &'static str {
 }
 
 /// `5 passed, 1 failed`
-pub(super) fn tally_words<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> String {
+pub(crate) fn tally_words<'a>(verdicts: impl Iterator<Item = &'a Verdict>) -> String {
     let mut counts: BTreeMap<Verdict, usize> = BTreeMap::new();
     for verdict in verdicts {
         *counts.entry(*verdict).or_default() += 1;

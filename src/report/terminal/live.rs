@@ -9,9 +9,12 @@ use crate::event::{Event, EventKind, Outcome, Phase};
 use crate::report::text::{one_line, shorten};
 use crate::results::Verdict;
 use crate::types::CombinationId;
+use crate::types::show_duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::time::Duration;
 
 /// What a table about a run needs to know.
 #[derive(Debug, Clone, Default)]
@@ -20,6 +23,8 @@ pub struct LiveState {
     units: Vec<Unit>,
     index: HashMap<CombinationId, usize>,
     stopping: Option<&'static str>,
+    /// How long combinations took before, by id.
+    expected: BTreeMap<String, Duration>,
 }
 
 #[derive(Debug, Clone)]
@@ -27,6 +32,7 @@ struct Unit {
     id: CombinationId,
     name: String,
     state: State,
+    started: Option<Timestamp>,
     verdict: Verdict,
     why: String,
 }
@@ -65,6 +71,39 @@ impl Row {
 }
 
 impl LiveState {
+    /// How long combinations took before, by id; from now on the header says how long it may still take.
+    pub fn expect(&mut self, expected: BTreeMap<String, Duration>) {
+        self.expected = expected;
+    }
+
+    /// How long it may still take: every combination as long as before, the queued ones one after the other in the
+    /// slots that there are. `None` as long as less than half of them are known.
+    fn left(&self, now: Timestamp) -> Option<Duration> {
+        let to_come: Vec<&Unit> = self.units.iter().filter(|unit| unit.state != State::Ended).collect();
+        let known: Vec<Duration> =
+            to_come.iter().filter_map(|unit| self.expected.get(unit.id.as_str()).copied()).collect();
+        if known.is_empty() || known.len() * 2 < to_come.len() || self.stopping.is_some() {
+            return None;
+        }
+        let usual = known.iter().sum::<Duration>() / u32::try_from(known.len()).ok()?;
+        let takes = |unit: &Unit| self.expected.get(unit.id.as_str()).copied().unwrap_or(usual);
+        let since = |unit: &Unit| {
+            let started = unit.started.unwrap_or(now);
+            Duration::try_from(now.duration_since(started)).unwrap_or_default()
+        };
+        let (queued, running): (Vec<&Unit>, Vec<&Unit>) =
+            to_come.into_iter().partition(|unit| unit.state == State::Queued);
+        let mut slots: BinaryHeap<Reverse<Duration>> =
+            running.iter().map(|unit| Reverse(takes(unit).saturating_sub(since(unit)))).collect();
+        let mut last = slots.iter().map(|Reverse(free)| *free).max().unwrap_or_default();
+        for unit in queued {
+            let free = slots.pop().map_or(Duration::ZERO, |Reverse(free)| free) + takes(unit);
+            last = last.max(free);
+            slots.push(Reverse(free));
+        }
+        Some(last)
+    }
+
     /// Takes one event.
     pub fn apply(&mut self, event: &Event) {
         self.start.get_or_insert(event.at);
@@ -78,6 +117,7 @@ impl LiveState {
                         id: unit.id.clone(),
                         name: one_line(&unit.name, 200),
                         state: State::Queued,
+                        started: None,
                         verdict: Verdict::Skipped,
                         why: String::new(),
                     })
@@ -89,6 +129,7 @@ impl LiveState {
             (EventKind::Cancelled { reason }, _) => self.stopping = Some(reason.as_str()),
             (EventKind::UnitStarted, Some(unit)) => {
                 let (phase, since) = (None, event.at);
+                unit.started = Some(since);
                 unit.state = State::Running { phase, since };
             }
             (EventKind::PhaseStarted { phase }, Some(unit)) => {
@@ -137,8 +178,14 @@ impl LiveState {
         let good = number(|unit| unit.state == State::Ended && !unit.verdict.is_bad());
         let time = elapsed(self.start.unwrap_or(now), now);
         let stopping = self.stopping.map_or(String::new(), |why| format!("; stopping: {why}"));
+        let left = match self.left(now) {
+            Some(left) if !left.is_zero() => {
+                format!("; about {} left", show_duration(Duration::from_secs(left.as_secs())))
+            }
+            Some(_) | None => String::new(),
+        };
         format!(
-            "{time}  {}: {running} at work, {queued} queued, {good} good, {bad} bad{stopping}",
+            "{time}  {}: {running} at work, {queued} queued, {good} good, {bad} bad{left}{stopping}",
             count(self.units.len(), "combination")
         )
     }
@@ -185,6 +232,11 @@ impl Live {
             lines: Lines::new(Detail::Outcomes, width),
             width,
         }
+    }
+
+    /// How long combinations took before, by id.
+    pub fn expect(&mut self, expected: BTreeMap<String, Duration>) {
+        self.state.expect(expected);
     }
 
     /// Takes one event; what stays on the screen is written above the table.
@@ -270,6 +322,25 @@ mod tests {
             .cancelled(CancelReason::Interrupt);
         insta::assert_snapshot!("wide", screen(&script, 110));
         insta::assert_snapshot!("narrow", screen(&script, 60));
+    }
+
+    #[test]
+    fn what_is_left_is_guessed_from_what_was_before() {
+        let cases = &["provision"];
+        let start = |script: Script, unit| script.event_after(0, Some(unit), EventKind::UnitStarted);
+        let script = ["a", "b", "c", "d"].iter().fold(Script::new(), |script, unit| script.unit(unit, cases));
+        let script = start(start(script, "a"), "b").waits("a", 60, Phase::Provision, "x");
+        let mut state = LiveState::default();
+        script.events().iter().for_each(|event| state.apply(event));
+        let now = script.events().last().unwrap().at;
+        assert!(!state.header(now).contains("left"), "nothing is known");
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        // `a` goes on for 4 minutes, `b` for 1; then `c` runs until 6, and `d`, taken to be as long as usual, until 8.
+        state.expect(
+            [("aaaaaaaa", 5), ("bbbbbbbb", 2), ("cccccccc", 5)].map(|(id, m)| (id.into(), minutes(m))).into(),
+        );
+        let header = state.header(now);
+        assert!(header.ends_with("0 bad; about 8m00s left"), "{header}");
     }
 
     /// A terminal that remembers what was written to it.

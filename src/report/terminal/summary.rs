@@ -2,11 +2,12 @@
 //! how to run just that again; what is left behind, with the command that removes it; what did not run, and why.
 
 use super::lines::tally_words;
-use super::{cause, clean_words, count, elapsed};
+use super::{cause, clean_words, count};
 use crate::event::{Cleanliness, Outcome};
-use crate::report::suspects::{sentence, suspects};
+use crate::report::facts::{sentence, word};
+use crate::report::suspects;
 use crate::report::text::{one_line, shorten, wrap};
-use crate::results::{CaseReport, ExitStatus, RunReport, UnitReport, Verdict};
+use crate::results::{self, CaseReport, ExitStatus, RunReport, UnitReport, Verdict};
 use anstyle::{AnsiColor, Style};
 use std::collections::BTreeMap;
 
@@ -20,6 +21,10 @@ const MAX_LIST: usize = 10;
 pub struct SummaryContext<'a> {
     /// The directory of the run, as the user would write it.
     pub run_dir: &'a str,
+    /// Where the evidence of units begins; empty when their paths say it themselves.
+    pub evidence: &'a str,
+    /// The page about the run, if there is one.
+    pub page: Option<&'a str>,
     /// The command that runs one unit again.
     pub rerun: &'a dyn Fn(&UnitReport) -> String,
     /// The command that finishes a run that was stopped.
@@ -90,37 +95,8 @@ impl Screen<'_> {
     }
 
     fn verdict(&mut self, report: &RunReport) {
-        let total = report.units.len();
-        let bad = report.units.iter().filter(|unit| unit.verdict().is_bad()).count();
-        let (word, style) = match report.exit_status() {
-            ExitStatus::Passed => ("PASSED", good()),
-            ExitStatus::Failed => ("FAILED", bad_style()),
-            ExitStatus::Inconclusive if report.verdict() == Verdict::Errored => ("ERRORED", bad_style()),
-            ExitStatus::Inconclusive => ("INCONCLUSIVE", bad_style()),
-            ExitStatus::NotProvenClean => match report.clean {
-                Cleanliness::Left { .. } => ("NOT CLEAN", bad_style()),
-                Cleanliness::Unknown { .. } | Cleanliness::Kept | Cleanliness::Clean => {
-                    ("NOT PROVEN CLEAN", bad_style())
-                }
-            },
-            ExitStatus::NothingSelected => ("NOTHING SELECTED", bad_style()),
-            ExitStatus::Interrupted => ("INTERRUPTED", bad_style()),
-            ExitStatus::Terminated => ("TERMINATED", bad_style()),
-        };
-        let what = match (total, bad) {
-            (0, _) => "no combination ran".to_owned(),
-            (_, 0) => format!("{} good", count(total, "combination")),
-            _ => format!("{bad} of {} bad", count(total, "combination")),
-        };
-        let time = elapsed(report.started, report.finished);
-        // What is left, or why nobody knows, has its own paragraph below.
-        let clean = match &report.clean {
-            Cleanliness::Clean => "proven clean".to_owned(),
-            Cleanliness::Left { objects } => format!("{} left behind", count(objects.len(), "object")),
-            Cleanliness::Unknown { .. } => "it is not known what is left".to_owned(),
-            Cleanliness::Kept => "clusters were kept on request".to_owned(),
-        };
-        self.head(word, style, &format!("in {time}: {what}; {clean}"));
+        let style = if report.exit_status() == ExitStatus::Passed { good() } else { bad_style() };
+        self.head(word(report), style, &sentence(report));
     }
 
     fn run_trouble(&mut self, report: &RunReport) {
@@ -220,26 +196,28 @@ impl Screen<'_> {
                 1 => String::new(),
                 n => format!(" and {} more", n - 1),
             };
-            self.field("evidence:", &format!("{}/{first}{more}", self.context.run_dir));
+            let begin = match self.context.evidence {
+                "" => String::new(),
+                begin => format!("{begin}/"),
+            };
+            self.field("evidence:", &format!("{begin}{first}{more}"));
         }
         self.command("again:", &(self.context.rerun)(unit));
     }
 
     /// What the failures have in common.
     fn suspects(&mut self, report: &RunReport) {
-        for (scenario, suspects) in suspects(report) {
-            self.text.push('\n');
-            self.head(
-                "IN COMMON",
-                notice(),
-                &format!("what the failures of {scenario} have and nothing that passed"),
-            );
-            for suspect in &suspects {
-                self.field("values:", &sentence(suspect));
-            }
-            if suspects.len() > 1 {
-                self.command("apart:", self.context.bisect);
-            }
+        let found = results::suspects::suspects(report);
+        if found.is_empty() {
+            return;
+        }
+        self.text.push('\n');
+        self.head("IN COMMON", notice(), "what failed combinations have, and none that passed");
+        for suspect in &found {
+            self.field("values:", &suspects::sentence(suspect));
+        }
+        if found.len() > 1 {
+            self.command("apart:", self.context.bisect);
         }
     }
 
@@ -352,6 +330,10 @@ impl Screen<'_> {
             self.line(&format!("{}: {}", count(cases.len(), "case"), tally_words(cases.iter())));
         }
         self.line(&format!("everything about this run: {}", self.context.run_dir));
+        if let Some(page) = self.context.page {
+            // Not cut: it is to be opened.
+            self.text.push_str(&format!("as a page: {page}\n"));
+        }
     }
 }
 
@@ -406,6 +388,8 @@ mod tests {
         let again = |unit: &UnitReport| format!("stack-e2e run scenarios/local.yaml --only {}", unit.info.id);
         let context = SummaryContext {
             run_dir: "runs/01kb3v7a9xq4m2te",
+            evidence: "runs/01kb3v7a9xq4m2te",
+            page: None,
             rerun: &again,
             resume: "stack-e2e run --resume 01kb3v7a9xq4m2te",
             bisect: "stack-e2e run scenarios/local.yaml --bisect RUN",
