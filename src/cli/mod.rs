@@ -12,6 +12,7 @@ mod plan;
 mod report;
 mod run;
 mod screen;
+mod stop;
 mod sweep;
 pub mod testbed;
 mod users;
@@ -54,6 +55,8 @@ enum Command {
     Run(run::RunArgs),
     /// Write the reports of runs again, or of several runs as one
     Report(report::ReportArgs),
+    /// End the processes of runs that whoever started them has left alone
+    Stop(stop::StopArgs),
     /// Find what runs have left behind, and delete it with --yes
     Sweep(sweep::SweepArgs),
     /// A management cluster on this machine, from plain processes
@@ -85,6 +88,7 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::run(&args).into(),
         Command::Run(args) => run::run(args).into(),
         Command::Report(args) => report::run(&args).into(),
+        Command::Stop(args) => stop::run(&args).into(),
         Command::Sweep(args) => sweep::run(&args).into(),
         Command::Testbed(args) => testbed::run(args),
         Command::Schema => validate::schema().into(),

@@ -4,7 +4,7 @@ use super::exit::Exit;
 use super::inputs::{self, FileArgs, PlanningArgs};
 use super::screen;
 use crate::plan::{Difference, Plan, PlannedRun, StepAction};
-use crate::report;
+use crate::report::{self, zuul};
 use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets};
 use std::collections::BTreeMap;
@@ -18,18 +18,29 @@ pub(super) struct PlanArgs {
     planning: PlanningArgs,
     #[command(flatten)]
     testbed: super::testbed::RunTestbedArgs,
-    /// How to show it; json is exactly what `run` would do
+    /// How to show it; json is exactly what `run` would do, zuul is data for zuul_return
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// With `--format zuul`: how many child jobs there are
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100),
+          conflicts_with = "shard")]
+    shards: u32,
+    /// With `--format zuul`: the name of the child jobs, to which the number of the shard is appended
+    #[arg(long, value_name = "PREFIX", default_value = "stack-e2e-embedded")]
+    jobs: String,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     Table,
     Json,
+    Zuul,
 }
 
 pub(super) fn run(args: &PlanArgs) -> Exit {
+    if args.format == Format::Zuul {
+        screen::for_zuul();
+    }
     match inputs::plan(&args.files, &args.planning, &args.testbed.settings(), None) {
         Ok(plan) => {
             screen::data(&match args.format {
@@ -38,11 +49,17 @@ pub(super) fn run(args: &PlanArgs) -> Exit {
                     Err(exit) => return exit,
                 },
                 Format::Json => serde_json::to_string_pretty(&plan).unwrap_or_default(),
+                Format::Zuul => zuul::shards(&args.jobs, dealt(&plan, args.shards)),
             });
             Exit::Passed
         }
         Err(exit) => exit,
     }
+}
+
+/// The combinations with the numbers of their shards; as `--shard K/N` deals them.
+fn dealt(plan: &Plan, shards: u32) -> impl Iterator<Item = (u32, &str)> {
+    (1..=shards).cycle().zip(plan.runs.iter().map(|run| run.id.as_str()))
 }
 
 /// What is new since the plan that `--since` names.

@@ -4,9 +4,10 @@ use super::commands::Commands;
 use super::exit::Exit;
 use super::screen;
 use crate::report::terminal::{SummaryContext, summary};
+use crate::report::zuul::{self, Artifact};
 use crate::report::{json, junit};
 use crate::results::{RunReport, UnitReport, fold, merge, read_journal, write_atomically};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, Args)]
@@ -20,7 +21,27 @@ pub(super) struct ReportArgs {
     /// Write JSON to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// What to print; zuul is data for zuul_return: comments on lines, warnings and artifacts
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// With `--format zuul`: the directory among the logs of the build whose files are its artifacts
+    #[arg(long, value_name = "DIR")]
+    artifacts: Option<PathBuf>,
 }
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Zuul,
+}
+
+/// The files that are artifacts where they are there, with the names that people read.
+const ARTIFACTS: &[(&str, &str)] = &[
+    ("report.html", "Report"),
+    ("junit.xml", "JUnit"),
+    ("report.json", "Report (JSON)"),
+    ("results.tar.gz", "Journal and evidence"),
+];
 
 pub(super) fn run(args: &ReportArgs) -> Exit {
     let mut reports = Vec::new();
@@ -52,6 +73,12 @@ pub(super) fn run(args: &ReportArgs) -> Exit {
             return Exit::Infrastructure;
         }
     }
+    if let Format::Zuul = args.format {
+        let plans = args.runs.iter().filter_map(|directory| super::run::read_plan(directory).ok());
+        let places = plans.flat_map(|plan| plan.places).collect();
+        screen::data(&zuul::results(&report, &places, artifacts(args.artifacts.as_deref())));
+        return Exit::Run(report.exit_status());
+    }
     let directories: Vec<String> = args.runs.iter().map(|dir| dir.display().to_string()).collect();
     // The summary of several runs speaks for the first of them, as the merged report does.
     let first = args.runs.iter().find(|directory| read(directory).is_ok_and(|one| one.run == report.run));
@@ -70,6 +97,14 @@ pub(super) fn run(args: &ReportArgs) -> Exit {
         },
     ));
     Exit::Run(report.exit_status())
+}
+
+fn artifacts(directory: Option<&Path>) -> Vec<Artifact> {
+    let Some((directory, name)) = directory.and_then(|dir| Some((dir, dir.file_name()?.to_str()?))) else {
+        return Vec::new();
+    };
+    let there = ARTIFACTS.iter().filter(|(file, _)| directory.join(file).is_file());
+    there.map(|(file, text)| Artifact { name: (*text).to_owned(), url: format!("{name}/{file}") }).collect()
 }
 
 /// What an earlier run came to, as its journal says.

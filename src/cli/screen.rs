@@ -9,6 +9,7 @@ use indicatif::ProgressDrawTarget;
 use jiff::Timestamp;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 /// Wide enough for CI logs, narrow enough to read.
 const PLAIN_WIDTH: usize = 160;
@@ -16,6 +17,19 @@ const PLAIN_WIDTH: usize = 160;
 /// Data for stdout, ending in one newline. A reader that went away is no reason to fail.
 pub(super) fn data(text: &str) {
     let _ = writeln!(anstream::stdout(), "{}", text.trim_end());
+}
+
+/// Whether stdout is for Zuul.
+static FOR_ZUUL: OnceLock<()> = OnceLock::new();
+
+/// From now on problems of input are also printed on stdout, as data for `zuul_return`.
+pub(super) fn for_zuul() {
+    let _ = FOR_ZUUL.set(());
+}
+
+/// Whether somebody has asked for that.
+pub(super) fn is_for_zuul() -> bool {
+    FOR_ZUUL.get().is_some()
 }
 
 /// A message for stderr.

@@ -122,6 +122,7 @@ pub fn build(
         shard: options.shard,
         keep_on_failure: options.keep_on_failure,
         coverage: crate::matrix::coverage(scenarios, matrix),
+        places: scenarios.iter().map(|s| (s.name.to_string(), s.places())).collect(),
     };
     Ok((plan, found.warnings))
 }

@@ -6,7 +6,7 @@ pub use build::{KnownCheck, PlanOptions, build, minors};
 
 use crate::event::{LeftOutInfo, UnitInfo};
 use crate::matrix::Coverage;
-use crate::scenario::{Change, Timeouts};
+use crate::scenario::{Change, Places, Timeouts};
 use crate::types::{
     CaseId, CheckName, ClusterName, CombinationId, Namespace, Owner, ProviderKind, Release, RunId,
     SwitchName, SwitchValues, Target, ValueName,
@@ -49,6 +49,9 @@ pub struct Plan {
     /// What the runs cover, by scenario.
     #[serde(default)]
     pub coverage: Vec<Coverage>,
+    /// Where in the scenario files a failure can be pointed at, by scenario.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub places: BTreeMap<String, Places>,
 }
 
 /// One combination, planned.
@@ -189,6 +192,7 @@ impl Plan {
             shard: self.shard,
             keep_on_failure: again.keep_on_failure,
             coverage: Vec::new(),
+            places: self.places.clone(),
         })
     }
 }

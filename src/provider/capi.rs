@@ -433,6 +433,7 @@ mod tests {
             shard: None,
             keep_on_failure: false,
             coverage: vec![],
+            places: [].into(),
         }
     }
 

@@ -7,6 +7,7 @@ mod junit;
 mod suspects;
 pub mod terminal;
 mod text;
+pub mod zuul;
 
 pub use coverage::coverage;
 pub use json::{SCHEMA_VERSION as JSON_SCHEMA_VERSION, json};

@@ -38,6 +38,7 @@ pub fn plan(units: usize, concurrency: usize) -> Plan {
         shard: None,
         keep_on_failure: false,
         coverage: vec![],
+        places: [].into(),
     }
 }
 
