@@ -9,6 +9,7 @@ use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
@@ -28,6 +29,9 @@ pub(super) struct PlanArgs {
     /// With `--format zuul`: the name of the child jobs, to which the number of the shard is appended
     #[arg(long, value_name = "PREFIX", default_value = "stack-e2e-embedded")]
     jobs: String,
+    /// With `--format zuul`: write it to this file
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -39,7 +43,7 @@ enum Format {
 
 pub(super) fn run(args: &PlanArgs) -> Exit {
     if args.format == Format::Zuul {
-        screen::for_zuul();
+        screen::for_zuul(args.to.clone());
     }
     match inputs::plan(&args.files, &args.planning, &args.testbed.settings(), None) {
         Ok(plan) => {
@@ -49,7 +53,10 @@ pub(super) fn run(args: &PlanArgs) -> Exit {
                     Err(exit) => return exit,
                 },
                 Format::Json => serde_json::to_string_pretty(&plan).unwrap_or_default(),
-                Format::Zuul => zuul::shards(&args.jobs, dealt(&plan, args.shards)),
+                Format::Zuul => {
+                    screen::zuul(&zuul::shards(&args.jobs, dealt(&plan, args.shards)));
+                    return Exit::Passed;
+                }
             });
             Exit::Passed
         }

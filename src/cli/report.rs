@@ -27,6 +27,9 @@ pub(super) struct ReportArgs {
     /// With `--format zuul`: the directory among the logs of the build whose files are its artifacts
     #[arg(long, value_name = "DIR")]
     artifacts: Option<PathBuf>,
+    /// With `--format zuul`: write it to this file
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -76,7 +79,8 @@ pub(super) fn run(args: &ReportArgs) -> Exit {
     if let Format::Zuul = args.format {
         let plans = args.runs.iter().filter_map(|directory| super::run::read_plan(directory).ok());
         let places = plans.flat_map(|plan| plan.places).collect();
-        screen::data(&zuul::results(&report, &places, artifacts(args.artifacts.as_deref())));
+        screen::for_zuul(args.to.clone());
+        screen::zuul(&zuul::results(&report, &places, artifacts(args.artifacts.as_deref())));
         return Exit::Run(report.exit_status());
     }
     let directories: Vec<String> = args.runs.iter().map(|dir| dir.display().to_string()).collect();

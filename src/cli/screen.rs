@@ -19,17 +19,26 @@ pub(super) fn data(text: &str) {
     let _ = writeln!(anstream::stdout(), "{}", text.trim_end());
 }
 
-/// Whether stdout is for Zuul.
-static FOR_ZUUL: OnceLock<()> = OnceLock::new();
+/// Where the data of `zuul_return` goes, when it is asked for: a file, or stdout.
+static ZUUL: OnceLock<Option<PathBuf>> = OnceLock::new();
 
-/// From now on problems of input are also printed on stdout, as data for `zuul_return`.
-pub(super) fn for_zuul() {
-    let _ = FOR_ZUUL.set(());
+/// From now on problems of input are also given as data for `zuul_return`.
+pub(super) fn for_zuul(file: Option<PathBuf>) {
+    let _ = ZUUL.set(file);
 }
 
-/// Whether somebody has asked for that.
-pub(super) fn is_for_zuul() -> bool {
-    FOR_ZUUL.get().is_some()
+/// Data for `zuul_return`, if somebody has asked for it. Zuul may mix what a task says on stdout and on stderr, so its
+/// jobs ask for a file.
+pub(super) fn zuul(text: &str) {
+    match ZUUL.get() {
+        None => {}
+        Some(None) => data(text),
+        Some(Some(file)) => {
+            if let Err(error) = write_atomically(file, text.as_bytes()) {
+                complain(&format!("`{}` cannot be written: {error}", file.display()), "choose another place");
+            }
+        }
+    }
 }
 
 /// A message for stderr.

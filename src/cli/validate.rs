@@ -6,6 +6,7 @@ use super::screen;
 use crate::report::zuul;
 use crate::scenario;
 use clap::{Args, ValueEnum};
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(super) struct ValidateArgs {
@@ -14,6 +15,9 @@ pub(super) struct ValidateArgs {
     /// How to show it; zuul is data for zuul_return, with problems as comments on lines
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// With `--format zuul`: write it to this file
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -24,7 +28,7 @@ enum Format {
 
 pub(super) fn run(args: &ValidateArgs) -> Exit {
     if args.format == Format::Zuul {
-        screen::for_zuul();
+        screen::for_zuul(args.to.clone());
     }
     let checked = inputs::load(&args.files)
         .and_then(|scenarios| Ok((inputs::select(&scenarios, &Default::default())?, scenarios)));
@@ -39,9 +43,7 @@ pub(super) fn run(args: &ValidateArgs) -> Exit {
                     Format::Zuul => screen::note(&line),
                 }
             }
-            if args.format == Format::Zuul {
-                screen::data(&zuul::nothing());
-            }
+            screen::zuul(&zuul::nothing());
             Exit::Passed
         }
         Err(exit) => exit,
