@@ -20,3 +20,4 @@ mod schema;
 mod stack;
 mod support;
 mod tidy;
+mod zuul;
