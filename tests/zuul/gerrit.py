@@ -150,7 +150,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if one is None:
                 return self.missing()
             with LOCK, (DIRECTORY / "reviews.jsonl").open("a") as file:
-                file.write(json.dumps({"change": one["number"], "patchset": one["patchset"], **json.loads(body)}) + "\n")
+                said = {"change": one["number"], "patchset": one["patchset"], **json.loads(body)}
+                file.write(json.dumps(said) + "\n")
             return self.answer({})
         return self.missing()
 
