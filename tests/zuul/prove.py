@@ -256,7 +256,8 @@ def fails():
     expect("<failure" in log(bad, "e2e/junit.xml"), "no failure in the JUnit", found)
     said = review(13)
     comments = said.get("comments", {}).get("scenarios/switches.yaml", [])
-    expect(comments, f"no comment: {said}", found)
+    expect(len(comments) == 1 and comments[0]["message"].startswith("yawol=on: in 1 of 1 failed"), f"{said}", found)
+    expect(comments[0]["line"] == 15, f"the comment is on another line: {comments}", found)
     expect(not objects() and not processes(), "something is left", found)
     show(found)
     return f"scenarios/switches.yaml:{comments[0]['line']}: {' '.join(comments[0]['message'].split())}"
