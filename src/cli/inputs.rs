@@ -154,6 +154,7 @@ fn parse_where(text: &str) -> Result<(SwitchName, ValueName), String> {
 /// Shows problems of input; nothing has been touched.
 pub(super) fn refuse(problems: &Problems) -> Exit {
     screen::note(&problems.render(screen::colour()));
+    screen::zuul(&crate::report::zuul::problems(problems));
     Exit::BadInput
 }
 

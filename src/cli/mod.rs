@@ -14,6 +14,7 @@ mod plan;
 mod report;
 mod run;
 mod screen;
+mod stop;
 mod sweep;
 pub mod testbed;
 mod users;
@@ -58,6 +59,8 @@ enum Command {
     Report(report::ReportArgs),
     /// Say whether a release has been tested as a policy demands: yes, no, or undecidable
     Gate(gate::GateArgs),
+    /// End the processes of runs that whoever started them has left alone
+    Stop(stop::StopArgs),
     /// Find what runs have left behind, and delete it with --yes
     Sweep(sweep::SweepArgs),
     /// A management cluster on this machine, from plain processes
@@ -90,6 +93,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(*args).into(),
         Command::Report(args) => report::run(&args).into(),
         Command::Gate(args) => gate::run(&args).into(),
+        Command::Stop(args) => stop::run(&args).into(),
         Command::Sweep(args) => sweep::run(&args).into(),
         Command::Testbed(args) => testbed::run(args),
         Command::Schema => validate::schema().into(),

@@ -4,11 +4,12 @@ use super::exit::Exit;
 use super::inputs::{self, FileArgs, PlanningArgs};
 use super::{estimate, screen};
 use crate::plan::{Difference, Plan, PlannedRun, StepAction};
-use crate::report;
+use crate::report::{self, zuul};
 use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(super) struct PlanArgs {
@@ -18,21 +19,35 @@ pub(super) struct PlanArgs {
     planning: PlanningArgs,
     #[command(flatten)]
     testbed: super::testbed::RunTestbedArgs,
-    /// How to show it; json is exactly what `run` would do
+    /// How to show it; json is exactly what `run` would do, zuul is data for zuul_return
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// With `--format zuul`: how many child jobs there are
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100),
+          conflicts_with = "shard")]
+    shards: u32,
+    /// With `--format zuul`: the name of the child jobs, to which the number of the shard is appended
+    #[arg(long, value_name = "PREFIX", default_value = "stack-e2e-embedded")]
+    jobs: String,
+    /// With `--format zuul`: write it to this file
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     Table,
     Json,
     Dot,
     Mermaid,
     Svg,
+    Zuul,
 }
 
 pub(super) fn run(args: &PlanArgs) -> Exit {
+    if args.format == Format::Zuul {
+        screen::for_zuul(args.to.clone());
+    }
     match inputs::plan(&args.files, &args.planning, &args.testbed.settings(), None) {
         Ok(plan) => {
             screen::data(&match args.format {
@@ -44,11 +59,20 @@ pub(super) fn run(args: &PlanArgs) -> Exit {
                 Format::Dot => report::dot(&estimate::precedence(&plan)),
                 Format::Mermaid => report::mermaid(&estimate::precedence(&plan)),
                 Format::Svg => estimate::svg(&plan),
+                Format::Zuul => {
+                    screen::zuul(&zuul::shards(&args.jobs, dealt(&plan, args.shards)));
+                    return Exit::Passed;
+                }
             });
             Exit::Passed
         }
         Err(exit) => exit,
     }
+}
+
+/// The combinations with the numbers of their shards; as `--shard K/N` deals them.
+fn dealt(plan: &Plan, shards: u32) -> impl Iterator<Item = (u32, &str)> {
+    (1..=shards).cycle().zip(plan.runs.iter().map(|run| run.id.as_str()))
 }
 
 /// What is new since the plan that `--since` names.

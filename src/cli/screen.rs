@@ -12,6 +12,7 @@ use indicatif::ProgressDrawTarget;
 use jiff::Timestamp;
 use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Instant;
 
 /// The page about a run, in its directory.
@@ -23,6 +24,28 @@ pub(super) const PLAIN_WIDTH: usize = 160;
 /// Data for stdout, ending in one newline. A reader that went away is no reason to fail.
 pub(super) fn data(text: &str) {
     let _ = writeln!(anstream::stdout(), "{}", text.trim_end());
+}
+
+/// Where the data of `zuul_return` goes, when it is asked for: a file, or stdout.
+static ZUUL: OnceLock<Option<PathBuf>> = OnceLock::new();
+
+/// From now on problems of input are also given as data for `zuul_return`.
+pub(super) fn for_zuul(file: Option<PathBuf>) {
+    let _ = ZUUL.set(file);
+}
+
+/// Data for `zuul_return`, if somebody has asked for it. Zuul may mix what a task says on stdout and on stderr, so its
+/// jobs ask for a file.
+pub(super) fn zuul(text: &str) {
+    match ZUUL.get() {
+        None => {}
+        Some(None) => data(text),
+        Some(Some(file)) => {
+            if let Err(error) = write_atomically(file, text.as_bytes()) {
+                complain(&format!("`{}` cannot be written: {error}", file.display()), "choose another place");
+            }
+        }
+    }
 }
 
 /// A message for stderr.

@@ -125,6 +125,7 @@ pub fn build(
         keep_on_failure: options.keep_on_failure,
         coverage: crate::matrix::coverage(scenarios, matrix),
         timetable: None,
+        places: scenarios.iter().map(|s| (s.name.to_string(), s.places())).collect(),
     };
     Ok((plan, found.warnings))
 }

@@ -17,7 +17,7 @@ pub use timetable::{Expected, Timetable, TimetableError};
 use self::cost::{Capacity, History, Resource};
 use crate::event::{LeftOutInfo, UnitInfo};
 use crate::matrix::Coverage;
-use crate::scenario::{Change, Timeouts};
+use crate::scenario::{Change, Places, Timeouts};
 use crate::types::{
     CaseId, CheckName, ClusterName, CombinationId, Namespace, Owner, ProviderKind, Release, RunId,
     SwitchName, SwitchValues, Target, ValueName,
@@ -63,6 +63,9 @@ pub struct Plan {
     /// When what is expected to start and end. Absent in plans of earlier versions: then the runs start in order.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timetable: Option<Timetable>,
+    /// Where in the scenario files a failure can be pointed at, by scenario.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub places: BTreeMap<String, Places>,
 }
 
 /// One combination, planned.
@@ -206,6 +209,7 @@ impl Plan {
             shard: self.shard,
             keep_on_failure: again.keep_on_failure,
             coverage: Vec::new(),
+            places: self.places.clone(),
             timetable: None,
         };
         if let Some(earlier) = &self.timetable {

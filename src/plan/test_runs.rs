@@ -65,6 +65,7 @@ pub(super) fn with(mut run: PlannedRun, variables: &[(&str, &str)]) -> PlannedRu
 pub(super) fn plan(runs: Vec<PlannedRun>, concurrency: usize) -> Plan {
     Plan {
         coverage: vec![],
+        places: [].into(),
         run: RunId::from_uuid_v7([1, 2, 3, 4, 5, 6, 0x70, 0, 0x80, 0, 1, 2, 3, 4, 5, 6]),
         made: Timestamp::UNIX_EPOCH,
         expires: Timestamp::UNIX_EPOCH,

@@ -435,6 +435,7 @@ mod tests {
             keep_on_failure: false,
             coverage: vec![],
             timetable: None,
+            places: [].into(),
         }
     }
 

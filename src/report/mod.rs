@@ -14,6 +14,7 @@ mod prometheus;
 mod suspects;
 pub mod terminal;
 mod text;
+pub mod zuul;
 
 pub use coverage::coverage;
 pub use facts::Facts;

@@ -1,6 +1,7 @@
 //! What is wrong in a file, where, and what to do: one [`Problem`] for each mistake, all of them at once.
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -75,7 +76,7 @@ impl SourceText {
 }
 
 /// A place in a file: some characters of one line.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct Span {
     /// The line, from 1; 0 stands for the file as a whole.
     pub line: usize,
@@ -169,6 +170,11 @@ impl Problem {
     #[must_use]
     pub fn hint_text(&self) -> Option<&str> {
         self.hint.as_deref()
+    }
+
+    /// Other places that explain the first, each with what stands there.
+    pub fn related_places(&self) -> impl Iterator<Item = (&Path, Span, &str)> {
+        self.related.iter().map(|(source, span, what)| (source.file(), *span, what.as_str()))
     }
 
     /// A screen for people: message, place, the line itself with a caret below, hint.

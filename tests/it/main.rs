@@ -23,3 +23,4 @@ mod schema;
 mod stack;
 mod support;
 mod tidy;
+mod zuul;

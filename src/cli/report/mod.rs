@@ -3,6 +3,7 @@
 mod history;
 mod inputs;
 mod replay;
+mod zuul;
 
 pub(super) use history::recent;
 pub(super) use inputs::read;
@@ -15,7 +16,7 @@ use crate::report::{Facts, html, json_of, junit, junit_merged, markdown, prometh
 use crate::results::foreign::{Foreign, Merged};
 use crate::results::history::Past;
 use crate::results::{UnitReport, write_atomically, write_atomically_with};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use inputs::Inputs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -49,6 +50,21 @@ pub(super) struct ReportArgs {
     /// How many times as fast as it happened; without it as fast as possible
     #[arg(long, value_name = "TIMES", requires = "replay", conflicts_with = "inputs", value_parser = replay::parse_speed)]
     speed: Option<f64>,
+    /// What to print; zuul is data for zuul_return: comments on lines, warnings and artifacts
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// With `--format zuul`: the directory among the logs of the build whose files are its artifacts
+    #[arg(long, value_name = "DIR")]
+    artifacts: Option<PathBuf>,
+    /// With `--format zuul`: write it to this file
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Zuul,
 }
 
 pub(super) fn run(args: &ReportArgs) -> Exit {
@@ -97,7 +113,12 @@ fn report(args: &ReportArgs) -> Result<Exit, Exit> {
         files: base.as_deref(),
     };
     write(args, &facts, &merged, &inputs)?;
-    show(args, &facts, &inputs, &commands.bisect);
+    match (args.format, facts.report) {
+        (Format::Zuul, Some(report)) => {
+            zuul::show(report, &inputs.directories, args.artifacts.as_deref(), args.to.clone());
+        }
+        (Format::Zuul | Format::Text, _) => show(args, &facts, &inputs, &commands.bisect),
+    }
     if facts.report.is_none() && facts.foreign.files.is_empty() {
         return Ok(if args.history.is_some() { Exit::Passed } else { Exit::NothingSelected });
     }

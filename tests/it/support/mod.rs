@@ -39,6 +39,7 @@ pub fn plan(units: usize, concurrency: usize) -> Plan {
         keep_on_failure: false,
         coverage: vec![],
         timetable: None,
+        places: [].into(),
     }
 }
 
