@@ -57,20 +57,29 @@ fn pairs(values: &[(SwitchName, stack_e2e::types::ValueName)]) -> impl Iterator<
 
 /// Every pair that some allowed combination has, found by walking all of them.
 fn possible(scenario: &Scenario) -> BTreeSet<Pair> {
-    let mut all = BTreeSet::new();
-    let mut rows: Vec<Vec<_>> = vec![vec![]];
-    for switch in &scenario.switches {
-        let longer = |row: &Vec<_>| {
-            let row = row.clone();
-            switch
-                .values
-                .iter()
-                .map(move |v| [row.clone(), vec![(switch.name.clone(), v.name.clone())]].concat())
+    let switches = &scenario.switches;
+    let mut row = vec![0; switches.len()];
+    // Of what has been found, a walk over hundreds of thousands of combinations keeps numbers and no names.
+    let mut found = BTreeSet::new();
+    loop {
+        let values: Vec<_> = switches
+            .iter()
+            .zip(&row)
+            .map(|(s, v): (_, &usize)| (s.name.clone(), s.values[*v].name.clone()))
+            .collect();
+        if allowed(scenario, &values) {
+            for a in 0..row.len() {
+                found.extend((0..a).map(|b| (b, row[b], a, row[a])));
+            }
+        }
+        let Some(turn) = (0..row.len()).rev().find(|at| row[*at] + 1 < switches[*at].values.len()) else {
+            break;
         };
-        rows = rows.iter().flat_map(longer).collect();
+        row[turn] += 1;
+        row[turn + 1..].fill(0);
     }
-    rows.iter().filter(|row| allowed(scenario, row)).for_each(|row| all.extend(pairs(row)));
-    all
+    let word = |s: usize, v: usize| format!("{}={}", switches[s].name, switches[s].values[v].name);
+    found.into_iter().map(|(b, w, a, v)| [word(b, w), word(a, v)].into()).collect()
 }
 
 #[test]
