@@ -3,10 +3,9 @@
 use super::exit::Exit;
 use super::{report, run, screen};
 use crate::matrix::{self, Matrix};
-use crate::plan::PlannedRun;
 use crate::results::{self, Verdict};
 use crate::scenario::Scenario;
-use crate::types::{CombinationId, RunId, SwitchName, SwitchValues, ValueName};
+use crate::types::{CombinationId, RunId, SwitchValues};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -41,7 +40,7 @@ pub(super) fn further(
             };
             let Some(planned) = plan.runs.iter().find(|planned| planned.id == unit.info.id) else { continue };
             let of_scenario = results.entry(planned.scenario.clone()).or_default();
-            let entry = of_scenario.entry(planned.id.clone()).or_insert_with(|| (values(planned), passed));
+            let entry = of_scenario.entry(planned.id.clone()).or_insert_with(|| (planned.values(), passed));
             if entry.1 != passed {
                 entry.1 = None;
             }
@@ -79,10 +78,4 @@ pub(super) fn further(
         return Err(Exit::NothingSelected);
     }
     Ok(Matrix::of(combinations))
-}
-
-fn values(planned: &PlannedRun) -> SwitchValues {
-    let pair =
-        |(switch, value): (&str, &str)| Some((SwitchName::new(switch).ok()?, ValueName::new(value).ok()?));
-    planned.pairs().into_iter().filter_map(pair).collect()
 }

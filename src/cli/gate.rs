@@ -7,7 +7,7 @@ use crate::event::{Cleanliness, Outcome};
 use crate::gate::{self, Answer, Candidate, Judgement, Surroundings, TestResult};
 use crate::results::{ExitStatus, Verdict, write_atomically};
 use crate::scenario::{Known, MAX_FILE, Policy, Scenario};
-use crate::types::{CheckName, KubernetesMinor, SwitchName, SwitchValues, ValueName};
+use crate::types::{CheckName, KubernetesMinor};
 use clap::{Args, ValueEnum};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -159,10 +159,6 @@ fn results_of(directory: &Path) -> Result<Vec<TestResult>, Exit> {
     let mut results = Vec::new();
     for unit in &report.units {
         let Some(planned) = plan.runs.iter().find(|planned| planned.id == unit.info.id) else { continue };
-        let pair = |(switch, value): (&str, &str)| {
-            Some((SwitchName::new(switch).ok()?, ValueName::new(value).ok()?))
-        };
-        let values: SwitchValues = planned.pairs().into_iter().filter_map(pair).collect();
         let known = unit.cases.iter().filter_map(|case| match &case.deciding()?.outcome {
             Outcome::Failed { expected: Some(reason), .. } if case.verdict == Verdict::Skipped => {
                 Some((case.case.0.clone(), reason.clone()))
@@ -174,7 +170,7 @@ fn results_of(directory: &Path) -> Result<Vec<TestResult>, Exit> {
             at: unit.finished.unwrap_or(report.finished),
             scenario: planned.scenario.clone(),
             id: planned.id.clone(),
-            values,
+            values: planned.values(),
             release: planned.release.class.clone(),
             digest: planned.digest.clone(),
             // A run that did not come to its end says nothing more than its units do; they came to theirs.

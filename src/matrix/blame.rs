@@ -13,21 +13,13 @@ const MAX_VALUES_TOGETHER: usize = 3;
 /// A switch has at most as many values in numbers.
 const MAX_LEVELS: usize = 64;
 
-/// Values that stand together in failed combinations and in none that passed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Suspect {
-    /// Switches and their values.
-    pub values: Vec<(String, String)>,
-    /// How many failed combinations have them.
-    pub explains: usize,
-    /// How many failed combinations there are.
-    pub failed: usize,
-}
+/// Switches, each with a value, in words.
+pub type NamedValues = Vec<(String, String)>;
 
 /// The fewest values that could be to blame, those first that explain most. `results` are combinations of one scenario,
 /// each as pairs of switch and value, and whether it passed; what neither passed nor failed is left away by the caller.
 #[must_use]
-pub fn suspects(results: &[(Vec<(String, String)>, bool)]) -> Vec<Suspect> {
+pub fn suspects(results: &[(NamedValues, bool)]) -> Vec<NamedValues> {
     let switches: Vec<&str> =
         results.first().map(|(row, _)| row.iter().map(|(s, _)| s.as_str()).collect()).unwrap_or_default();
     let value = |row: &[(String, String)], switch: &str| {
@@ -56,19 +48,9 @@ pub fn suspects(results: &[(Vec<(String, String)>, bool)]) -> Vec<Suspect> {
             (switches.iter().zip(&levels).map(cell).collect(), *passed)
         })
         .collect();
-    let failed = results.iter().filter(|(_, passed)| !passed).count();
-    blame::suspects(&model, &rows, MAX_VALUES_TOGETHER)
-        .into_iter()
-        .map(|suspect| Suspect {
-            values: suspect
-                .tuple
-                .into_iter()
-                .map(|(at, v)| (switches[at].to_owned(), levels[at][usize::from(v)].clone()))
-                .collect(),
-            explains: suspect.explains.len(),
-            failed,
-        })
-        .collect()
+    let named = |(at, v): (usize, u8)| (switches[at].to_owned(), levels[at][usize::from(v)].clone());
+    let found = blame::suspects(&model, &rows, MAX_VALUES_TOGETHER).into_iter();
+    found.map(|suspect| suspect.tuple.into_iter().map(named).collect()).collect()
 }
 
 /// Further combinations of a scenario, at most `number`, that tell apart what could be to blame for the failures among

@@ -8,7 +8,7 @@ pub mod formats;
 mod lower;
 mod select;
 
-pub use blame::{Suspect, further, suspects};
+pub use blame::{NamedValues, further, suspects};
 pub use coverage::{Coverage, Part, coverage, part};
 pub use expand::{DEFAULT_SEED, DEFAULT_STEPS, Earlier, Effort, Price, PriceOf, expand};
 pub use select::{SelectError, Selection, Shard, select};

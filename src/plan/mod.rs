@@ -176,12 +176,7 @@ impl Plan {
     /// The values of its runs, for a later plan that keeps what it can.
     #[must_use]
     pub fn rows(&self) -> Vec<(String, SwitchValues)> {
-        let row = |run: &PlannedRun| {
-            let pair = |(switch, value): (&String, &String)| {
-                Some((SwitchName::new(switch.clone()).ok()?, ValueName::new(value.clone()).ok()?))
-            };
-            (run.scenario.clone(), run.switches.iter().filter_map(pair).collect())
-        };
+        let row = |run: &PlannedRun| (run.scenario.clone(), run.values());
         self.runs.iter().map(row).collect()
     }
 
@@ -252,6 +247,15 @@ impl PlannedRun {
     #[must_use]
     pub fn pairs(&self) -> Vec<(&str, &str)> {
         self.name.split(' ').filter_map(|pair| pair.split_once('=')).collect()
+    }
+
+    /// The same as they are typed in the scenario.
+    #[must_use]
+    pub fn values(&self) -> SwitchValues {
+        let pair = |(switch, value): (&str, &str)| {
+            Some((SwitchName::new(switch).ok()?, ValueName::new(value).ok()?))
+        };
+        self.pairs().into_iter().filter_map(pair).collect()
     }
 
     /// The unit as the reports know it.

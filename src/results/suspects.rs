@@ -114,8 +114,7 @@ pub fn of_results(results: &[(Vec<(String, String)>, bool)]) -> Vec<Suspect> {
         // Nothing to compare with.
         return Vec::new();
     }
-    let mut candidates: Vec<Values> =
-        matrix::suspects(results).into_iter().map(|suspect| suspect.values).collect();
+    let mut candidates: Vec<Values> = matrix::suspects(results);
     // A value that a combination of another scenario does not have is none.
     candidates.retain(|values| values.iter().all(|(_, value)| !value.is_empty()));
     let mut left: Vec<&Values> =

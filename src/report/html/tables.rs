@@ -181,7 +181,7 @@ impl Page<'_> {
                 span.runs role="img" aria-label=(spoken(history)) {
                     @for past in runs.iter().skip(runs.len().saturating_sub(60)) {
                         span class={ "run " (past.verdict.as_str()) } title={ (past.run) " " (moment(past.started)) " " (past.verdict.as_str()) } {
-                            (sign(past.verdict))
+                            (words::sign(past.verdict))
                         }
                     }
                 }
@@ -265,16 +265,6 @@ fn first_failure(case: &CaseReport) -> String {
         Outcome::Passed { .. } | Outcome::Skipped { .. } => None,
     });
     failure.map_or(String::new(), |failure| words::line(&failure.summary))
-}
-
-const fn sign(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Skipped => "–",
-        Verdict::Passed => "✓",
-        Verdict::Flaky => "↻",
-        Verdict::Failed => "✗",
-        Verdict::Errored => "!",
-    }
 }
 
 fn spoken(history: &History) -> String {

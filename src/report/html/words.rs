@@ -19,7 +19,8 @@ pub(super) fn command(text: &str) -> Markup {
     html! { pre.command { code { (one_line(text, 20_000)) } } }
 }
 
-const fn sign(verdict: Verdict) -> &'static str {
+/// The sign of a verdict, for those who do not see its colour.
+pub(super) const fn sign(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Skipped => "–",
         Verdict::Passed => "✓",
