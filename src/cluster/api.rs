@@ -154,6 +154,21 @@ impl Api {
         self.client.clone()
     }
 
+    /// Whether the API server answers right now; otherwise why not. Asked once, without a limit: whoever asks has one.
+    /// A server that knows no such path is there as well as one that is ready; one that is not ready is not.
+    ///
+    /// # Errors
+    /// One line.
+    pub async fn answers(&self) -> Result<(), String> {
+        let request = http::Request::get("/readyz").body(Vec::new()).map_err(|error| error.to_string())?;
+        match self.client.request_text(request).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code < 500 => Ok(()),
+            Err(kube::Error::Api(status)) => Err(format!("it answers {}", status.code)),
+            Err(error) => Err(chain(&error)),
+        }
+    }
+
     fn api(&self, kind: &Kind, namespace: Option<&str>) -> kube::Api<DynamicObject> {
         match namespace {
             Some(namespace) if kind.is_namespaced() => {

@@ -2,6 +2,7 @@
 //! conditions over it, and the one driver of waits.
 
 mod api;
+pub mod availability;
 #[cfg(test)]
 pub(crate) mod captured;
 pub mod condition;

@@ -1,9 +1,11 @@
 //! The contract between running and reporting: what happened, as plain data. Times travel inside the events, so
 //! a report from a replayed journal is the same as from a live run.
 
+mod availability;
 mod cancel;
 mod failure;
 
+pub use availability::{Availability, Seen};
 pub use cancel::CancelReason;
 pub use failure::{Blame, Failure, FailureClass};
 
@@ -81,6 +83,9 @@ pub enum EventKind {
         started: Timestamp,
         /// How it ended.
         outcome: Outcome,
+        /// How services of the cluster could be reached meanwhile; of changes.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        availability: Vec<Availability>,
     },
     /// Evidence was written.
     Collected {

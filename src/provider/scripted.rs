@@ -67,7 +67,10 @@ pub enum FaultKind {
 
 /// The verbs at which a fault can be placed, beside the case ids of checks and changes.
 pub const VERBS: &[&str] =
-    &["prepare", "create", "provision", "change", "collect", "delete", "await-gone", "list", "finish"];
+    &["prepare", "create", "provision", "change", PROBE, "collect", "delete", "await-gone", "list", "finish"];
+
+/// A question to the API server during a change. Without a fault here nobody asks: the double has none.
+const PROBE: &str = "probe";
 
 /// One object of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -285,6 +288,20 @@ impl Scripted {
             (0..more).map(|n| self.entry("Machine", &format!("{}-{n}", run.cluster))).collect();
         let put = || machines.iter().try_for_each(|entry| self.ledger.put(entry));
         self.verb("change", Some(run), self.script.provision_ms, put).await
+    }
+
+    /// Whether the script has something to say about the API server during changes.
+    #[must_use]
+    pub fn is_probed(&self) -> bool {
+        self.script.faults.iter().any(|fault| fault.at == PROBE)
+    }
+
+    /// Asks the API server of a cluster once.
+    ///
+    /// # Errors
+    /// As the script says.
+    pub async fn probe(&self, run: &PlannedRun) -> Result<(), String> {
+        self.verb(PROBE, Some(run), 1, || Ok(())).await.map_err(|failure| failure.summary)
     }
 
     /// Carries out the check of that case.

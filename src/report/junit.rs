@@ -12,8 +12,11 @@ mod merged;
 pub use merged::merged;
 
 use super::text::{head_and_tail, one_line, printable};
-use crate::event::{Blame, CancelReason, Cleanliness, Failure, FailureClass, LeftOutInfo, Outcome};
+use crate::event::{
+    Availability, Blame, CancelReason, Cleanliness, Failure, FailureClass, LeftOutInfo, Outcome, Seen,
+};
 use crate::results::{AttemptReport, CaseReport, RunReport, UnitReport, Verdict};
+use crate::types::CaseId;
 use jiff::Timestamp;
 use quick_junit::{
     FlakyOrRerun, NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestRerun, TestSuite,
@@ -116,7 +119,11 @@ impl Writer {
         suite.add_properties(
             properties.map(|(key, value)| (one_line(key, MAX_MESSAGE), one_line(value, MAX_MESSAGE))),
         );
+        // The schema has properties for suites alone, so that the case is part of their names.
         for case in &unit.cases {
+            for one in case.attempts.last().iter().flat_map(|attempt| &attempt.availability) {
+                suite.add_properties(downtime(&case.case, one));
+            }
             suite.add_test_case(self.case(case, unit));
         }
         let output = unit_output(unit);
@@ -369,7 +376,7 @@ fn case_output(case: &CaseReport) -> String {
     for (number, attempt) in case.attempts.iter().enumerate() {
         let line = match &attempt.outcome {
             Outcome::Passed { note } if case.attempts.len() == 1 => note.clone(),
-            Outcome::Failed { .. } | Outcome::Skipped { .. } if case.attempts.len() == 1 => continue,
+            Outcome::Failed { .. } | Outcome::Skipped { .. } if case.attempts.len() == 1 => String::new(),
             Outcome::Passed { note } => format!("attempt {}: passed {note}", number + 1),
             Outcome::Failed { failure, expected } => {
                 let known =
@@ -378,10 +385,33 @@ fn case_output(case: &CaseReport) -> String {
             }
             Outcome::Skipped { reason } => format!("attempt {}: skipped: {reason}", number + 1),
         };
-        output.push_str(line.trim_end());
-        output.push('\n');
+        if case.attempts.len() > 1 || matches!(attempt.outcome, Outcome::Passed { .. }) {
+            output.push_str(line.trim_end());
+            output.push('\n');
+        }
+        for one in &attempt.availability {
+            output.push_str(&one.words());
+            output.push('\n');
+        }
     }
     output
+}
+
+/// `downtime/change/upgrade-next-minor/api-server/downtime-ms` = `350`; a downtime that nobody knows is `unknown`.
+fn downtime(case: &CaseId, one: &Availability) -> Vec<(String, String)> {
+    let pairs = match &one.seen {
+        Seen::Measured { downtime_ms, longest_gap_ms, probes, failed, first_failure: _ } => vec![
+            ("downtime-ms", downtime_ms.to_string()),
+            ("longest-gap-ms", longest_gap_ms.to_string()),
+            ("probes", probes.to_string()),
+            ("failed-probes", failed.to_string()),
+        ],
+        Seen::Unknown { why } => {
+            vec![("downtime-ms", "unknown".to_owned()), ("unknown-because", why.clone())]
+        }
+    };
+    let name = |key: &str| one_line(&format!("downtime/{case}/{}/{key}", one.service), MAX_MESSAGE);
+    pairs.into_iter().map(|(key, value)| (name(key), one_line(&value, MAX_MESSAGE))).collect()
 }
 
 fn unit_output(unit: &UnitReport) -> String {

@@ -4,7 +4,7 @@
 use super::facts::{Facts, Tone};
 use super::terminal::{cause, clean_words, count};
 use super::text::one_line;
-use crate::event::Cleanliness;
+use crate::event::{Cleanliness, Seen};
 use crate::results::suspects::suspects;
 use crate::results::{CaseReport, RunReport, UnitReport, Verdict};
 
@@ -14,6 +14,7 @@ const MAX_UNITS: usize = 8;
 const MAX_FOREIGN: usize = 6;
 const MAX_COMMANDS: usize = 5;
 const MAX_REASONS: usize = 3;
+const MAX_DOWN: usize = 4;
 
 /// The comment about `facts`.
 #[must_use]
@@ -178,6 +179,7 @@ fn notes(report: &RunReport, lines: &mut Vec<String>) {
             format!("{what} passed only on a retry: {}{more}.", code(&first.case.0, 80)),
         ]);
     }
+    downtime(report, lines);
     if report.left_out.is_empty() {
         return;
     }
@@ -196,6 +198,26 @@ fn notes(report: &RunReport, lines: &mut Vec<String>) {
     lines.extend(reasons.iter().map(|(reason, number)| format!("- {number}: {}", code(reason, 200))));
     if left_out > told {
         lines.push(format!("- {} for other reasons", left_out - told));
+    }
+}
+
+/// What changes took down; not a word when every probe was answered.
+fn downtime(report: &RunReport, lines: &mut Vec<String>) {
+    let mut told: Vec<_> = report.availability().filter(|(_, _, one)| one.is_notable()).collect();
+    if told.is_empty() {
+        return;
+    }
+    told.sort_by_key(|(_, _, one)| match &one.seen {
+        Seen::Measured { downtime_ms, .. } => std::cmp::Reverse(*downtime_ms),
+        Seen::Unknown { .. } => std::cmp::Reverse(u64::MAX),
+    });
+    lines.extend([String::new(), "Downtime during changes:".to_owned(), String::new()]);
+    for (unit, case, one) in told.iter().take(MAX_DOWN) {
+        let (name, words) = (code(&unit.info.name, 150), code(&one.words(), 300));
+        lines.push(format!("- {name} in {}: {words}", code(&case.case.0, 80)));
+    }
+    if told.len() > MAX_DOWN {
+        lines.push(format!("- … and {} more", told.len() - MAX_DOWN));
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::facts::Facts;
 use super::text::one_line;
-use crate::event::Cleanliness;
+use crate::event::{Cleanliness, Seen};
 use crate::results::{RunReport, UnitReport, Verdict};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -24,6 +24,7 @@ pub fn prometheus(facts: &Facts<'_>) -> String {
         run(report, &mut out);
         units(report, &mut out);
         cases(report, &mut out);
+        downtime(report, &mut out);
     }
     for file in &facts.foreign.files {
         for (verdict, number) in [
@@ -131,6 +132,33 @@ fn cases(report: &RunReport, out: &mut Metrics) {
                 times[index],
             );
         }
+    }
+}
+
+/// The longest downtime of each change, and how often nobody knows: an unknown is in no maximum.
+fn downtime(report: &RunReport, out: &mut Metrics) {
+    let mut longest: BTreeMap<(&str, &str), Option<u64>> = BTreeMap::new();
+    let mut unknown: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for (_, case, one) in report.availability() {
+        let key = (case.case.0.as_str(), one.service.as_str());
+        match &one.seen {
+            Seen::Measured { downtime_ms, .. } => {
+                let known = longest.entry(key).or_default();
+                *known = (*known).max(Some(*downtime_ms));
+                unknown.entry(key).or_default();
+            }
+            Seen::Unknown { .. } => *unknown.entry(key).or_default() += 1,
+        }
+    }
+    for ((case, service), milliseconds) in longest.into_iter().take(MAX_UNITS) {
+        let value = Duration::from_millis(milliseconds.unwrap_or_default()).as_secs_f64();
+        let help = "For how long a change took a service down, the worst of all combinations.";
+        out.metric("change_downtime_seconds", help, &[("case", case), ("service", service)], value);
+    }
+    for ((case, service), number) in unknown.into_iter().take(MAX_UNITS) {
+        let help = "In how many combinations it is not known for how long a change took a service down.";
+        let labels = [("case", case), ("service", service)];
+        out.metric("change_downtime_unknown", help, &labels, number_of(number));
     }
 }
 

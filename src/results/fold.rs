@@ -91,9 +91,14 @@ impl Folder {
                 unit.finished = None;
                 unit.clean = nothing_known("unit");
             }
-            EventKind::CaseFinished { case, attempt: _, started, outcome } => {
+            EventKind::CaseFinished { case, attempt: _, started, outcome, availability } => {
                 let outcome = limited(outcome, self.max_detail);
-                let attempt = AttemptReport { started: *started, finished: event.at, outcome };
+                let attempt = AttemptReport {
+                    started: *started,
+                    finished: event.at,
+                    outcome,
+                    availability: availability.clone(),
+                };
                 let unit = unit.ok_or(FoldError::NoUnit("case-finished"))?;
                 match unit.cases.iter_mut().find(|known| known.case == *case) {
                     Some(known) => known.attempts.push(attempt),

@@ -25,7 +25,7 @@ pub use merge::merge;
 pub use redacted::redacted;
 pub use verdict::{ExitStatus, Verdict};
 
-use crate::event::{CancelReason, Cleanliness, Failure, LeftOutInfo, Outcome, UnitInfo};
+use crate::event::{Availability, CancelReason, Cleanliness, Failure, LeftOutInfo, Outcome, UnitInfo};
 use crate::types::{CaseId, RunId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -100,6 +100,23 @@ pub struct AttemptReport {
     pub finished: Timestamp,
     /// How it ended.
     pub outcome: Outcome,
+    /// How services of the cluster could be reached meanwhile; of changes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub availability: Vec<Availability>,
+}
+
+impl RunReport {
+    /// What probes saw of services during changes, in the order of the units.
+    pub fn availability(&self) -> impl Iterator<Item = (&UnitReport, &CaseReport, &Availability)> {
+        self.units.iter().flat_map(|unit| {
+            unit.cases.iter().flat_map(move |case| {
+                case.attempts
+                    .iter()
+                    .flat_map(|attempt| &attempt.availability)
+                    .map(move |one| (unit, case, one))
+            })
+        })
+    }
 }
 
 impl CaseReport {

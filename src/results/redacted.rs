@@ -3,7 +3,9 @@
 // A new kind of event, outcome or reason must be decided here, not fall into `_`.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use crate::event::{Cleanliness, Event, EventKind, Failure, LeftOutInfo, Outcome, UnitInfo};
+use crate::event::{
+    Availability, Cleanliness, Event, EventKind, Failure, LeftOutInfo, Outcome, Seen, UnitInfo,
+};
 use crate::types::{ObjectRef, Redactor};
 
 /// `event` with every free text redacted. Identifiers, and the objects that an intent announces, stay: they are
@@ -53,6 +55,21 @@ impl Clean<'_> {
         }
     }
 
+    fn availability(&self, availability: &Availability) -> Availability {
+        let Availability { service, seen } = availability;
+        let seen = match seen {
+            Seen::Measured { downtime_ms, longest_gap_ms, probes, failed, first_failure } => Seen::Measured {
+                downtime_ms: *downtime_ms,
+                longest_gap_ms: *longest_gap_ms,
+                probes: *probes,
+                failed: *failed,
+                first_failure: first_failure.as_ref().map(|why| self.text(why)),
+            },
+            Seen::Unknown { why } => Seen::Unknown { why: self.text(why) },
+        };
+        Availability { service: service.clone(), seen }
+    }
+
     fn cleanliness(&self, clean: &Cleanliness) -> Cleanliness {
         match clean {
             Cleanliness::Clean => Cleanliness::Clean,
@@ -100,12 +117,15 @@ impl Clean<'_> {
                 EventKind::Prepared { failure: failure.as_ref().map(|failure| self.failure(failure)) }
             }
             EventKind::Waiting { phase, why } => EventKind::Waiting { phase: *phase, why: self.text(why) },
-            EventKind::CaseFinished { case, attempt, started, outcome } => EventKind::CaseFinished {
-                case: case.clone(),
-                attempt: *attempt,
-                started: *started,
-                outcome: self.outcome(outcome),
-            },
+            EventKind::CaseFinished { case, attempt, started, outcome, availability } => {
+                EventKind::CaseFinished {
+                    case: case.clone(),
+                    attempt: *attempt,
+                    started: *started,
+                    outcome: self.outcome(outcome),
+                    availability: availability.iter().map(|one| self.availability(one)).collect(),
+                }
+            }
             EventKind::Collected { files, trouble } => {
                 EventKind::Collected { files: self.texts(files), trouble: self.texts(trouble) }
             }

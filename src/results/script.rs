@@ -2,8 +2,8 @@
 
 use super::{RunReport, fold};
 use crate::event::{
-    Act, CancelReason, Cleanliness, Event, EventKind, Failure, FailureClass, LeftOutInfo, Outcome, Phase,
-    UnitInfo,
+    Act, Availability, CancelReason, Cleanliness, Event, EventKind, Failure, FailureClass, LeftOutInfo,
+    Outcome, Phase, Seen, UnitInfo,
 };
 use crate::types::{CaseId, CombinationId, ObjectRef};
 use jiff::{SignedDuration, Timestamp};
@@ -140,8 +140,19 @@ impl Script {
             attempt: u32::try_from(attempt).expect("few attempts"),
             started: self.now,
             outcome,
+            availability: Vec::new(),
         };
         self.event(Some(letter), kind)
+    }
+
+    /// The case that ended last was a change during which the API server was probed.
+    pub(crate) fn probed(mut self, seen: Seen) -> Self {
+        if let Some(EventKind::CaseFinished { availability, .. }) =
+            self.events.last_mut().map(|event| &mut event.kind)
+        {
+            availability.push(Availability { service: "api-server".into(), seen });
+        }
+        self
     }
 
     /// Cases pass.
@@ -273,6 +284,27 @@ pub(crate) fn all_passed() -> Script {
     let script = script.started();
     let script = script.passes("a", CASES).unit_clean("a");
     script.passes("b", CASES).unit_clean("b").clean()
+}
+
+/// Two units with a change each; during the first the API server was down for so long, of the other nobody knows
+/// unless it was never down.
+pub(crate) fn all_probed(downtime_ms: u64) -> Script {
+    let change = &["change/scale-workers-3"];
+    let script = Script::new().unit("a", change).unit("b", change).started();
+    let failed = downtime_ms / 90;
+    let script = script.passes("a", change).probed(Seen::Measured {
+        downtime_ms,
+        longest_gap_ms: downtime_ms + 120,
+        probes: 660,
+        failed,
+        first_failure: (failed > 0).then(|| "connection refused".into()),
+    });
+    let script = script.unit_clean("a").passes("b", change);
+    let script = match failed {
+        0 => script,
+        _ => script.probed(Seen::Unknown { why: "it did not answer before the change: no route".into() }),
+    };
+    script.unit_clean("b").clean()
 }
 
 /// Two units; a check of the first one fails.

@@ -432,7 +432,13 @@ impl Dispatcher {
             .hint("this is a defect of stack-e2e: please report it with the journal of the run");
         let outcome = Outcome::Failed { failure: failure.clone(), expected: None };
         let at = self.clock.now();
-        let kind = EventKind::CaseFinished { case: harness_case(), attempt: 0, started: at, outcome };
+        let kind = EventKind::CaseFinished {
+            case: harness_case(),
+            attempt: 0,
+            started: at,
+            outcome,
+            availability: Vec::new(),
+        };
         self.record(Event { at, unit: Some(id.clone()), kind }, true, sink);
         self.earlier.entry(index).or_default().attempts.insert(harness_case(), 1);
         if first {

@@ -3,10 +3,13 @@
 
 use super::clock::Clock;
 use super::dispatcher::Input;
-use super::world::{Memory, World};
+use super::world::{API_SERVER, Memory, World};
 use crate::check::Checked;
 use crate::cluster::Why;
-use crate::event::{Act, CancelReason, Cleanliness, Event, EventKind, Failure, FailureClass, Outcome, Phase};
+use crate::event::{
+    Act, Availability, CancelReason, Cleanliness, Event, EventKind, Failure, FailureClass, Outcome, Phase,
+    Seen,
+};
 use crate::plan::{Plan, PlannedRun, StepAction};
 use crate::types::{CaseId, CombinationId};
 use std::collections::BTreeMap;
@@ -162,8 +165,18 @@ impl Unit {
     }
 
     fn ended(&self, case: &CaseId, started: jiff::Timestamp, outcome: Outcome) {
+        self.ended_with(case, started, outcome, Vec::new());
+    }
+
+    fn ended_with(
+        &self,
+        case: &CaseId,
+        started: jiff::Timestamp,
+        outcome: Outcome,
+        availability: Vec<Availability>,
+    ) {
         let attempt = self.attempts.get(case).copied().unwrap_or(0);
-        self.tell(EventKind::CaseFinished { case: case.clone(), attempt, started, outcome });
+        self.tell(EventKind::CaseFinished { case: case.clone(), attempt, started, outcome, availability });
     }
 
     /// Carries out `work` until it ends, the run is cancelled, or `limit` is over.
@@ -282,6 +295,7 @@ impl Unit {
                 self.ended(&step.case, started, Outcome::Skipped { reason: format!("not run: {why}") });
                 continue;
             }
+            let mut availability = Vec::new();
             let outcome = match &step.action {
                 StepAction::Skip(reason) => Outcome::Skipped { reason: reason.clone() },
                 StepAction::Check(name) => {
@@ -311,9 +325,20 @@ impl Unit {
                         return;
                     }
                     let run = self.run();
-                    let work = self.world.change(run, &step.case, &step.target, self.why(Phase::Change));
+                    let why = self.why(Phase::Change);
+                    let work =
+                        async { Ok(self.world.change(run, &step.case, &step.target, memory, why).await) };
                     let limit = run.timeouts.change + CALL_LIMIT;
-                    match self.guarded(&format!("`{}`", step.case), limit, work).await {
+                    let cut_short = |failure: Failure| {
+                        let why = failure.summary.clone();
+                        let unknown =
+                            Availability { service: API_SERVER.into(), seen: Seen::Unknown { why } };
+                        (Err(failure), vec![unknown])
+                    };
+                    let changed = self.guarded(&format!("`{}`", step.case), limit, work).await;
+                    let (ended, seen) = changed.unwrap_or_else(cut_short);
+                    availability = seen;
+                    match ended {
                         Ok(note) => Outcome::Passed { note },
                         Err(failure) => {
                             blocked = Some(format!("{} failed", step.case));
@@ -325,7 +350,7 @@ impl Unit {
             if let Outcome::Failed { failure, expected: None } = &outcome {
                 cause.get_or_insert_with(|| of_case(&step.case, failure.clone()));
             }
-            self.ended(&step.case, started, outcome);
+            self.ended_with(&step.case, started, outcome, availability);
         }
     }
 

@@ -1,9 +1,9 @@
 //! Where a run takes place: the verbs of a unit's life, carried out by Cluster API or by the scripted double.
 
 use crate::check::{self, CheckContext, Checked};
-use crate::cluster::{BLIND_LIMIT, Why, Workload};
+use crate::cluster::{BLIND_LIMIT, Why, Workload, availability};
 use crate::collect::{self, Collected, LogCut};
-use crate::event::{Cleanliness, Failure, FailureClass};
+use crate::event::{Availability, Cleanliness, Failure, FailureClass, Seen};
 use crate::plan::{Plan, PlannedRun};
 use crate::provider::capi::Capi;
 use crate::provider::manifest;
@@ -12,6 +12,9 @@ use crate::types::{CaseId, CheckName, ObjectRef, Redactor, Target, show_duration
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+
+/// The service that every cluster has.
+pub(super) const API_SERVER: &str = "api-server";
 
 /// Where a run takes place.
 pub enum World {
@@ -118,25 +121,45 @@ impl World {
         }
     }
 
-    /// Carries out a change: applies the manifest for `target` and waits until the cluster is so.
-    ///
-    /// # Errors
-    /// See the providers.
+    /// Carries out a change: applies the manifest for `target` and waits until the cluster is so. What answers before
+    /// is probed meanwhile.
     pub async fn change(
         &self,
         run: &PlannedRun,
         case: &CaseId,
         target: &Target,
+        memory: &Memory,
         on_why: impl FnMut(&Why),
-    ) -> Result<String, Failure> {
-        match self {
+    ) -> (Result<String, Failure>, Vec<Availability>) {
+        let (ended, seen) = match self {
             Self::Capi(world) => {
-                world.capi.apply(run, target).await.map_err(|error| error.failure())?;
-                world.capi.await_target(run, target, run.timeouts.change, on_why).await?;
+                let work = async {
+                    world.capi.apply(run, target).await.map_err(|error| error.failure())?;
+                    world.capi.await_target(run, target, run.timeouts.change, on_why).await
+                };
+                match &memory.first {
+                    Some(first) => {
+                        let (ended, seen) = availability::during(work, || first.api().answers()).await;
+                        (ended, Some(seen))
+                    }
+                    None => {
+                        let why = "there is no connection from before the change".into();
+                        (work.await, Some(Seen::Unknown { why }))
+                    }
+                }
             }
-            Self::Scripted(scripted) => scripted.change(run, &case.0, target).await?,
-        }
-        Ok(facts(target))
+            Self::Scripted(scripted) => {
+                let work = scripted.change(run, &case.0, target);
+                if scripted.is_probed() {
+                    let (ended, seen) = availability::during(work, || scripted.probe(run)).await;
+                    (ended, Some(seen))
+                } else {
+                    (work.await, None)
+                }
+            }
+        };
+        let seen = seen.map(|seen| Availability { service: API_SERVER.into(), seen });
+        (ended.map(|()| facts(target)), seen.into_iter().collect())
     }
 
     /// Carries out a check.

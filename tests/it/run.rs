@@ -1,10 +1,10 @@
 //! Runs on scripted clusters, under paused time: what goes wrong at each step, signals, crashes and resumption.
 
 use crate::support::{CHECKS, options, plan, scripted};
-use stack_e2e::event::{CancelReason, Cleanliness, Event, EventKind, FailureClass};
+use stack_e2e::event::{Availability, CancelReason, Cleanliness, Event, EventKind, FailureClass, Seen};
 use stack_e2e::plan::Plan;
 use stack_e2e::provider::scripted::{Fault, FaultKind, Ledger, Script};
-use stack_e2e::results::{ExitStatus, Journal, JournalError, RunReport, Torn, Verdict};
+use stack_e2e::results::{ExitStatus, Journal, JournalError, RunReport, Torn, Verdict, fold};
 use stack_e2e::run::Signal;
 use std::path::Path;
 use std::sync::Arc;
@@ -172,6 +172,44 @@ async fn a_failed_check_does_not_stop_the_others_but_a_failed_change_does() {
     assert_eq!(verdicts(&check.report), [Passed, Failed, Passed, Passed, Passed, Passed, Passed]);
     let change = ran(&plan(1, 1), &script(&[("change", FaultKind::Refuse)]), &[]).await;
     assert_eq!(verdicts(&change.report), [Passed, Passed, Passed, Failed, Skipped, Passed, Passed]);
+}
+
+/// From a probe that fails to the report, and to the same report from the journal.
+#[tokio::test(start_paused = true)]
+async fn a_change_that_takes_the_api_server_down_says_for_how_long() {
+    let fault = |kind, times| Fault { at: "probe".into(), unit: None, kind, times };
+    // The first question, before the change, takes a fault as well; none is left for it.
+    let mut faults = script(&[]);
+    faults.faults = vec![fault(FaultKind::FailAfter, Some(0))];
+    let never = ran(&plan(1, 1), &faults, &[]).await;
+    let directory = tempfile::tempdir().unwrap();
+    let run_directory = directory.path().join("run");
+    let ledger = Arc::new(Ledger::default());
+    faults.faults = vec![fault(FaultKind::Fail, None)];
+    let (ended, _) = scripted(&plan(1, 1), &faults, &ledger, options(&run_directory), &[]).await;
+    let unknown = ended.unwrap().report;
+    let seen = |report: &RunReport| -> Vec<Availability> {
+        report
+            .availability()
+            .map(|(_, case, one)| {
+                assert_eq!(case.case.0, "change/scale-workers-3");
+                one.clone()
+            })
+            .collect()
+    };
+    let [Availability { seen: Seen::Measured { downtime_ms: 0, failed: 0, probes, .. }, .. }] =
+        &seen(&never.report)[..]
+    else {
+        panic!("{:?}", seen(&never.report))
+    };
+    assert!(*probes > 600, "a minute of more than ten probes a second: {probes}");
+    let [Availability { seen: Seen::Unknown { why }, .. }] = &seen(&unknown)[..] else {
+        panic!("{:?}", seen(&unknown))
+    };
+    assert_eq!(why, "it did not answer before the change: scripted fault at `probe`");
+    assert_eq!(unknown.exit_status(), ExitStatus::Passed, "a change is judged by its end state");
+    let (_, events, _) = reopen(&run_directory);
+    assert_eq!(fold(events).unwrap(), unknown);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@
 //! cursor or turns writing around. The policy in the head of the page forbids everything but the one style sheet, so
 //! that even a text that got through could not do anything.
 
+mod downtime;
 mod failures;
 mod matrix;
 mod schedule;
@@ -179,6 +180,7 @@ impl Page<'_> {
         add("other", "Other results", self.foreign());
         add("matrix", "Matrix", with(Self::matrix));
         add("schedule", "Schedule", with(Self::schedule));
+        add("downtime", "Downtime during changes", with(Self::downtime));
         add("durations", "Durations", with(Self::durations));
         add("flaky", "Flaky and known trouble", with(Self::second_looks));
         add("history", "History", self.history());

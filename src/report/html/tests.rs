@@ -36,6 +36,21 @@ fn page_with(script: &Script, foreign: &Foreign, history: Option<&History>) -> S
     page
 }
 
+#[test]
+fn downtime_is_a_section_and_an_unknown_is_no_zero() {
+    let text = shown(&page(&script::all_probed(350)));
+    let from = text.find("<section id=\"downtime\"").unwrap();
+    let section = &text[from..from + text[from..].find("</section>").unwrap()];
+    insta::assert_snapshot!("downtime", section);
+    let quiet = page(&script::all_probed(0));
+    assert!(
+        quiet
+            .contains("In 1 change every probe was answered; the longest time without an answer was 120 ms.")
+    );
+    // Nothing was probed: nothing is said.
+    assert!(!page(&script::all_passed()).contains("id=\"downtime\""));
+}
+
 fn page(script: &Script) -> String {
     page_with(script, &Foreign::default(), None)
 }

@@ -138,6 +138,20 @@ fn whole_reports() {
 }
 
 #[test]
+fn downtime_is_a_property_for_each_change_and_an_unknown_is_no_number() {
+    let xml = shown(&script::all_probed(350));
+    for wanted in [
+        r#"<property name="downtime/change/scale-workers-3/api-server/downtime-ms" value="350"/>"#,
+        r#"<property name="downtime/change/scale-workers-3/api-server/longest-gap-ms" value="470"/>"#,
+        r#"<property name="downtime/change/scale-workers-3/api-server/failed-probes" value="3"/>"#,
+        r#"<property name="downtime/change/scale-workers-3/api-server/downtime-ms" value="unknown"/>"#,
+        "api-server: down for 350 ms, longest 470 ms without an answer, 3 of 660 probes failed (connection refused)",
+    ] {
+        assert!(xml.contains(wanted), "{wanted}: {xml}");
+    }
+}
+
+#[test]
 fn retries_expected_failures_and_leaks() {
     let script = Script::new()
         .unit("a", CASES)

@@ -44,6 +44,13 @@ fn whole_comments() {
 }
 
 #[test]
+fn downtime_is_told_when_there_is_some_or_nobody_knows() {
+    let quiet = script::all_probed(0);
+    assert!(!shown(&quiet).contains("owntime"));
+    insta::assert_snapshot!("downtime", shown(&script::all_probed(350)));
+}
+
+#[test]
 fn a_comment_is_never_longer_than_it_may_be() {
     let letters = ["a", "b", "c", "d", "e", "f", "g", "h", "j", "k", "m", "n", "p", "q"];
     let mut script = letters.iter().fold(Script::new(), |script, letter| script.unit(letter, CASES));

@@ -102,6 +102,10 @@ fn what_a_run_came_to_is_in_the_metrics() {
     ] {
         assert!((value(&samples, name, label) - wanted).abs() < 1e-9, "{name} {label:?}");
     }
+    let down = metrics(&script::all_probed(350).report(), &Foreign::default());
+    let change = Some(("case", "change/scale-workers-3"));
+    assert!((value(&down, "stack_e2e_change_downtime_seconds", change) - 0.35).abs() < 1e-9);
+    assert!((value(&down, "stack_e2e_change_downtime_unknown", change) - 1.0).abs() < 1e-9);
     let unknown = metrics(&Script::new().clean_unknown("nobody looked").report(), &Foreign::default());
     assert!(value(&unknown, "stack_e2e_run_leftover_objects", None).is_nan(), "an unknown is not zero");
 }

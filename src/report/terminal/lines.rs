@@ -4,7 +4,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use super::{cause, clean_words, count, elapsed};
-use crate::event::{Act, Cleanliness, Event, EventKind, Outcome};
+use crate::event::{Act, Availability, Cleanliness, Event, EventKind, Outcome};
 use crate::report::text::{one_line, shorten};
 use crate::results::Verdict;
 use crate::types::{CombinationId, show_duration};
@@ -116,7 +116,7 @@ impl Lines {
                     None
                 }
             }
-            EventKind::CaseFinished { case, attempt, started, outcome } => {
+            EventKind::CaseFinished { case, attempt, started, outcome, availability } => {
                 let (verdict, why) = match outcome {
                     Outcome::Passed { note } => (Verdict::Passed, note.clone()),
                     Outcome::Skipped { reason } => (Verdict::Skipped, reason.clone()),
@@ -133,17 +133,19 @@ impl Lines {
                 // What went well in a check is told by the tally at the end of the unit.
                 let known = matches!(outcome, Outcome::Failed { .. });
                 let long = all && verdict == Verdict::Passed && !case.0.starts_with("check/");
-                (verdict.is_bad() || known || long || (*attempt > 0 && verdict == Verdict::Passed)).then(
-                    || {
-                        let again = match attempt {
-                            0 => String::new(),
-                            n => format!(", attempt {}", n + 1),
-                        };
-                        let colon = if why.is_empty() { "" } else { ": " };
-                        let took = elapsed(*started, event.at);
-                        format!("{} {case} ({took}{again}){colon}{why}", word(verdict))
-                    },
-                )
+                let down: Vec<String> =
+                    availability.iter().filter(|one| one.is_notable()).map(Availability::words).collect();
+                let again = *attempt > 0 && verdict == Verdict::Passed;
+                (verdict.is_bad() || known || long || again || !down.is_empty()).then(|| {
+                    let again = match attempt {
+                        0 => String::new(),
+                        n => format!(", attempt {}", n + 1),
+                    };
+                    let colon = if why.is_empty() { "" } else { ": " };
+                    let took = elapsed(*started, event.at);
+                    let down = down.iter().map(|words| format!("; {words}")).collect::<String>();
+                    format!("{} {case} ({took}{again}){colon}{why}{down}", word(verdict))
+                })
             }
             EventKind::Collected { files, trouble } => {
                 let missing = match trouble.first() {
