@@ -7,7 +7,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use stack_e2e::event::{
-    CancelReason, Cleanliness, Event, EventKind, Failure, FailureClass, LeftOutInfo, Outcome, Phase, UnitInfo,
+    Availability, CancelReason, Cleanliness, Event, EventKind, Failure, FailureClass, LeftOutInfo, Outcome,
+    Phase, Seen, UnitInfo,
 };
 use stack_e2e::results::Journal;
 use stack_e2e::types::{CaseId, CombinationId, ObjectRef, Redactor, SwitchName, ValueName};
@@ -172,6 +173,22 @@ impl Writer {
     }
 }
 
+fn probed(number: usize) -> Availability {
+    let measured = |downtime_ms, longest_gap_ms, failed, first_failure: Option<&str>| Seen::Measured {
+        downtime_ms,
+        longest_gap_ms,
+        probes: 820,
+        failed,
+        first_failure: first_failure.map(str::to_owned),
+    };
+    let seen = match number % 10 {
+        3 => Seen::Unknown { why: "it did not answer before the change: no answer within 1s".into() },
+        7 => measured(1_260, 1_350, 14, Some("connection refused")),
+        _ => measured(0, 130, 0, None),
+    };
+    Availability { service: "api-server".into(), seen }
+}
+
 fn phase_of(case: &str) -> Phase {
     match case.split('/').next() {
         Some("provision") => Phase::Provision,
@@ -247,6 +264,7 @@ fn live(
                     attempt: 0,
                     started: at,
                     outcome: Outcome::Skipped { reason: format!("not run: {before} failed") },
+                    availability: Vec::new(),
                 },
             );
             continue;
@@ -275,6 +293,7 @@ fn live(
                     attempt: 0,
                     started: began,
                     outcome: Outcome::Failed { failure, expected: None },
+                    availability: Vec::new(),
                 },
             );
         }
@@ -289,7 +308,9 @@ fn live(
             }
             None => Outcome::Passed { note: "1 control plane and 3 worker Machines on v1.34.7".into() },
         };
-        tell(at, EventKind::CaseFinished { case: CaseId(case.into()), attempt: 0, started: began, outcome });
+        let availability = if now == Phase::Change { vec![probed(number)] } else { Vec::new() };
+        let case = CaseId(case.into());
+        tell(at, EventKind::CaseFinished { case, attempt: 0, started: began, outcome, availability });
         if collects {
             let file = |name: &str| format!("evidence/{}/{name}", unit.info.id);
             let files = vec![file("summary.txt"), file("objects.yaml"), file("yawol-controller.log")];

@@ -10,7 +10,7 @@ use tokio_rustls::TlsAcceptor;
 async fn measured(change_ms: u64, answers: impl Fn(u64) -> Option<u64>) -> (u64, u64, u64, u64) {
     let start = Cell::new(None::<Instant>);
     let ask = || {
-        let now = u64::try_from(start.get().map_or(0, |s| s.elapsed().as_millis() as u64)).unwrap_or(0);
+        let now = start.get().map_or(0, |start| u64::try_from(start.elapsed().as_millis()).unwrap());
         let answer = answers(now);
         async move {
             match answer {
