@@ -289,6 +289,8 @@ fn made(runtime: std::io::Result<tokio::runtime::Runtime>) -> Result<tokio::runt
 pub(super) struct CarryOut {
     /// Whether clusters of failed units are kept.
     pub(super) keep_on_failure: bool,
+    /// Whether a management cluster is named.
+    pub(super) kubeconfig: bool,
 }
 
 /// Files -> plan, with the warnings shown. Without `carry_out` it is only looked at.
@@ -312,6 +314,9 @@ pub(super) fn plan_of(
     settings: &Settings,
     carry_out: Option<CarryOut>,
 ) -> Result<Plan, Exit> {
+    if carry_out.is_some_and(|how| !how.kubeconfig) {
+        unmanaged(scenarios)?;
+    }
     let stacks = stacks(scenarios, &|scenario| plan::minors(scenario, matrix), settings)?;
     let (run, namespace) = new_run()?;
     let options = PlanOptions {
@@ -323,7 +328,6 @@ pub(super) fn plan_of(
         concurrency: args.concurrency.map(usize::from),
         shard: args.select.shard.map(Shard::parts),
         keep_on_failure: carry_out.is_some_and(|how| how.keep_on_failure),
-        carried_out: carry_out.is_some(),
         checks: known_checks(),
     };
     let (plan, warnings): (Plan, Vec<Problem>) =
@@ -332,6 +336,23 @@ pub(super) fn plan_of(
         screen::note(&warning.render_warning(screen::colour()));
     }
     estimate::scheduled(plan, args)
+}
+
+/// What `run` says where a provider needs a management cluster and none is named.
+pub(super) const NAME_ONE: &str =
+    "name the management cluster, which has the provider's controllers, with `--kubeconfig FILE`";
+
+/// Refuses scenarios whose provider's controllers the testbed does not have.
+fn unmanaged(scenarios: &[Scenario]) -> Result<(), Exit> {
+    let refused = |scenario: &Scenario| {
+        let provider = scenario.stack.provider;
+        let message = format!("the testbed makes no clusters with the provider `{provider}`");
+        provider
+            .needs_kubeconfig()
+            .then(|| scenario.problem(scenario.positions.provider, message).hint(NAME_ONE))
+    };
+    let problems: Vec<Problem> = scenarios.iter().filter_map(refused).collect();
+    if problems.is_empty() { Ok(()) } else { Err(refuse(&Problems(problems))) }
 }
 
 /// A new run and its namespace.

@@ -132,7 +132,10 @@ fn prepare(args: &RunArgs) -> Result<Prepared, Exit> {
         None => {
             let files = FileArgs { files: args.files.clone(), trust: args.trust.clone() };
             let settings = args.testbed.settings();
-            let how = inputs::CarryOut { keep_on_failure: args.keep_on_failure };
+            let how = inputs::CarryOut {
+                keep_on_failure: args.keep_on_failure,
+                kubeconfig: args.kubeconfig.is_some(),
+            };
             let plan = if args.bisect.is_empty() {
                 inputs::plan(&files, &args.planning, &settings, Some(how))?
             } else {
@@ -159,6 +162,7 @@ fn resume(args: &RunArgs, run: &RunId, script: Script) -> Result<Prepared, Exit>
         );
         Exit::BadInput
     })?;
+    managed(args, &plan)?;
     // Killed before its first line: there is nothing to continue, so it begins.
     let resumed = if directory.join(JOURNAL_FILE).exists() {
         let (journal, events, torn) = Journal::reopen(&directory).map_err(|error| {
@@ -184,6 +188,16 @@ fn resume(args: &RunArgs, run: &RunId, script: Script) -> Result<Prepared, Exit>
     Ok(Prepared { plan, directory, commands, resumed, script })
 }
 
+/// Refuses a plan for which a management cluster must be named, and none is.
+fn managed(args: &RunArgs, plan: &Plan) -> Result<(), Exit> {
+    if plan.provider.needs_kubeconfig() && args.kubeconfig.is_none() {
+        let message = format!("the testbed makes no clusters with the provider `{}`", plan.provider);
+        screen::complain(&message, inputs::NAME_ONE);
+        return Err(Exit::BadInput);
+    }
+    Ok(())
+}
+
 /// What did not pass in an earlier run, as the plan of a new one.
 fn rerun_failed(args: &RunArgs, run: &RunId) -> Result<Plan, Exit> {
     let directory = run_directory(&args.output, run);
@@ -195,6 +209,7 @@ fn rerun_failed(args: &RunArgs, run: &RunId) -> Result<Plan, Exit> {
         Exit::BadInput
     };
     let plan = read_plan(&directory).map_err(refuse)?;
+    managed(args, &plan)?;
     if owner::life(&plan.owner) == owner::Life::Alive {
         return Err(refuse("it has not ended yet".into()));
     }

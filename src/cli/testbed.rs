@@ -78,6 +78,12 @@ enum TestbedCommand {
         /// How long each component may take to become ready
         #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "2m")]
         timeout: Duration,
+        /// Install the CustomResourceDefinitions of these files, or directories with files, as well
+        #[arg(long, value_name = "PATH")]
+        crds: Vec<PathBuf>,
+        /// Of a definition of `--crds` whose versions differ, serve this one [default: the one that it stores]
+        #[arg(long, value_name = "VERSION", requires = "crds")]
+        crd_version: Vec<String>,
     },
     /// Show every component
     Status {
@@ -220,6 +226,7 @@ pub(super) fn complain(error: &TestbedError) -> ExitCode {
     report(error);
     match error {
         TestbedError::OpenPorts { .. }
+        | TestbedError::Definitions { .. }
         | TestbedError::NoSuchBinary { .. }
         | TestbedError::ForeignDirectory { .. }
         | TestbedError::NotRunning { .. } => ExitCode::from(2),
@@ -248,8 +255,15 @@ fn dispatch(args: TestbedArgs) -> Result<ExitCode, TestbedError> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        TestbedCommand::Up { build, open_ports, host_network, timeout } => {
-            let settings = Settings { open_ports, host_network, timeout, ..settings(place, Some(build)) };
+        TestbedCommand::Up { build, open_ports, host_network, timeout, crds, crd_version } => {
+            let settings = Settings {
+                open_ports,
+                host_network,
+                timeout,
+                crds,
+                crd_versions: crd_version,
+                ..settings(place, Some(build))
+            };
             let mut screen = Screen::new();
             let testbed = testbed::up(&settings, &mut |told| screen.show(told))?;
             if testbed.already_running {

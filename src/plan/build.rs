@@ -49,8 +49,6 @@ pub struct PlanOptions {
     pub shard: Option<(u32, u32)>,
     /// Whether clusters of failed units are kept.
     pub keep_on_failure: bool,
-    /// Whether the plan is going to be carried out; otherwise what cannot be is only worth a warning.
-    pub carried_out: bool,
     /// The checks that exist.
     pub checks: Vec<KnownCheck>,
 }
@@ -96,7 +94,7 @@ pub fn build(
             runs.push(run);
         }
     }
-    let provider = one_provider(scenarios, options.carried_out, &mut found);
+    let provider = one_provider(scenarios, &mut found);
     if !found.errors.is_empty() {
         found
             .errors
@@ -145,7 +143,7 @@ impl Found {
     }
 }
 
-fn one_provider(scenarios: &[Scenario], carried_out: bool, found: &mut Found) -> ProviderKind {
+fn one_provider(scenarios: &[Scenario], found: &mut Found) -> ProviderKind {
     let first = scenarios.first().map_or(ProviderKind::Embedded, |scenario| scenario.stack.provider);
     for scenario in scenarios {
         let (provider, span) = (scenario.stack.provider, scenario.positions.provider);
@@ -153,14 +151,6 @@ fn one_provider(scenarios: &[Scenario], carried_out: bool, found: &mut Found) ->
             let message =
                 format!("one run has one provider: this is `{provider}`, another file has `{first}`");
             found.error(scenario.problem(span, message).hint("run the files one after the other"));
-        } else if !provider.is_supported() {
-            let message = format!("this version cannot make clusters with the provider `{provider}`");
-            let problem = scenario.problem(span, message).hint("it can with `embedded` and `scripted`");
-            if carried_out {
-                found.error(problem);
-            } else {
-                found.warnings.push(problem);
-            }
         }
     }
     first

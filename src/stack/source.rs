@@ -353,8 +353,8 @@ mod tests {
         check(&[("csctl.yaml", &csctl("s-cs", "v1.34.7")), chart], Err("stack name `s-cs`"));
         check(&[("csctl.yaml", &csctl("scs", "v1.34")), chart], Err("`v1.34` is not a Kubernetes version"));
         check(
-            &[("csctl.yaml", &one.replace("docker", "hetzner")), chart],
-            Err("provider `hetzner`; known are embedded"),
+            &[("csctl.yaml", &one.replace("docker", "vsphere")), chart],
+            Err("provider `vsphere`; known are embedded"),
         );
         check(&[("csctl.yaml", &one), chart, ("versions.yaml", "[]")], Err("versions.yaml: names no"));
         check(&[("csctl.yaml", &one), chart, ("versions.yaml", "- kubernetes: 1.30")], Err("`1.30` is not"));

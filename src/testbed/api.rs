@@ -85,6 +85,19 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
+/// The groups of all definitions that an API server has.
+pub(super) async fn installed_groups(client: &Client) -> Result<BTreeSet<String>, String> {
+    let request = http::Request::get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
+        .header("accept", "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1")
+        .body(Vec::new())
+        .map_err(|error| error.to_string())?;
+    let text = client.request_text(request).await.map_err(|error| chain(&error))?;
+    let list: Value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
+    let items = list["items"].as_array().ok_or("the answer is no list")?;
+    let names = items.iter().filter_map(|item| item["metadata"]["name"].as_str());
+    Ok(names.filter_map(|name| Some(name.split_once('.')?.1.to_owned())).collect())
+}
+
 /// Whether the API server says that it is ready.
 pub(super) async fn ready_api(client: &Client) -> Result<(), String> {
     get(client, "/readyz").await.map(drop)

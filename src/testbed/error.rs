@@ -48,6 +48,12 @@ pub enum TestbedError {
         /// Why.
         why: String,
     },
+    /// Definitions that the user brings cannot be used.
+    #[error("the definitions cannot be used:\n{}", problems.iter().map(|p| format!("  {p}")).collect::<Vec<_>>().join("\n"))]
+    Definitions {
+        /// Everything that is wrong with them.
+        problems: Vec<String>,
+    },
     /// A binary that somebody named is not there.
     #[error("`{component}` is not a program at `{path}`, which {named_by} names")]
     NoSuchBinary {
@@ -217,6 +223,10 @@ impl TestbedError {
                 .into(),
             Self::Manifests { .. } => {
                 "remove the cache directory and build again; if it stays, this is a defect of stack-e2e"
+                    .into()
+            }
+            Self::Definitions { .. } => {
+                "`--crds` takes files, and directories with files, of CustomResourceDefinitions as providers publish them"
                     .into()
             }
             Self::NoSuchBinary { .. } => "correct the path, or leave it out to have it built".into(),

@@ -121,7 +121,7 @@ pub(super) fn rewrite(component: &str, objects: Vec<Value>) -> Result<Vec<Manife
 }
 
 /// Drops the explanations in a schema: they are two thirds of it, decide nothing, and cost a third of the start.
-fn drop_descriptions(schema: &mut Value) {
+pub(super) fn drop_descriptions(schema: &mut Value) {
     match schema {
         Value::Object(fields) => {
             if fields.get("description").is_some_and(Value::is_string) {

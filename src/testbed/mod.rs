@@ -15,6 +15,7 @@ mod api;
 mod arguments;
 mod build;
 mod component;
+mod definitions;
 mod error;
 mod identity;
 mod lock;
@@ -62,6 +63,10 @@ pub struct Settings {
     pub host_network: bool,
     /// How long every single component may take to become ready.
     pub timeout: Duration,
+    /// Files, and directories with files, that hold definitions to install besides those of the components.
+    pub crds: Vec<PathBuf>,
+    /// Of a definition of those that has to be reduced to one version, the first of these is kept.
+    pub crd_versions: Vec<String>,
 }
 
 impl Settings {
@@ -78,6 +83,8 @@ impl Settings {
             open_ports: false,
             host_network: false,
             timeout: Duration::from_secs(120),
+            crds: Vec::new(),
+            crd_versions: Vec::new(),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Starts the testbed: files, namespace, processes, definitions, identities, each as early as what it needs is there.
 
-use super::api::{all_discovered, apply, client, get, ready_api, ready_http, ready_tcp};
+use super::api::{all_discovered, apply, client, get, installed_groups, ready_api, ready_http, ready_tcp};
 use super::arguments::{Arguments, PREFERRED_PORTS};
 use super::build::Components;
 use super::component::PROVIDERS;
+use super::definitions::{self, Definitions};
 use super::error::TestbedError;
 use super::manifest::Manifest;
 use super::pki::{self, Issued, Pki};
@@ -28,6 +29,13 @@ const AT_ONCE: usize = 8;
 /// Starts the testbed, or finds it running. Builds what is missing. On return the calling process, which must have one
 /// thread, is in the network namespace of the testbed.
 pub fn up(settings: &Settings, progress: &mut dyn FnMut(Progress)) -> Result<TestbedInfo, TestbedError> {
+    let extra = match settings.crds.as_slice() {
+        [] => Definitions::default(),
+        places => definitions::read(places, &settings.crd_versions)?,
+    };
+    for note in &extra.notes {
+        progress(Progress::Warning { text: note.clone() });
+    }
     // Building takes minutes, so it comes before the lock; but a testbed that runs needs no building.
     let mut components = None;
     if State::load(&settings.state_dir)?.is_none() {
@@ -35,13 +43,14 @@ pub fn up(settings: &Settings, progress: &mut dyn FnMut(Progress)) -> Result<Tes
     }
     let _lock = state::open(&settings.state_dir, progress)?;
     if let Some(running) = running(settings, progress)? {
+        install(settings, &running, extra.manifests, progress)?;
         return Ok(running);
     }
     let components = match components {
         Some(components) => components,
         None => build::build(settings, progress)?,
     };
-    start(settings, &components, progress)
+    start(settings, &components, extra.manifests, progress)
 }
 
 /// The testbed of an earlier start, when it is whole. What is left of a broken one is stopped and cleared.
@@ -96,16 +105,59 @@ impl Parts<'_> {
     }
 }
 
+/// Installs definitions in a testbed that runs already.
+fn install(
+    settings: &Settings,
+    testbed: &TestbedInfo,
+    extra: Vec<Manifest>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<(), TestbedError> {
+    if extra.is_empty() {
+        return Ok(());
+    }
+    foreign(&build::build(settings, progress)?.manifests()?, &extra)?;
+    let processes = Processes::in_state(&settings.state_dir);
+    super::runtime()?.block_on(async {
+        let client = client(&testbed.admin_kubeconfig).await?;
+        apply_all(&client, &extra, "", |_| 0).await?;
+        let mut started = Started::new(settings, &processes);
+        let discovered = async || all_discovered(&client, &extra).await;
+        started.wait("kube-apiserver", "discovery", discovered).await?;
+        let groups = installed_groups(&client).await.map_err(|why| TestbedError::Record {
+            path: testbed.admin_kubeconfig.clone(),
+            why: format!("its API server does not list its definitions: {why}"),
+        })?;
+        apply_identities(&client, &groups).await
+    })
+}
+
+/// Refuses definitions that a component of the testbed brings itself.
+fn foreign(own: &[Manifest], extra: &[Manifest]) -> Result<(), TestbedError> {
+    let clashes = |manifest: &&Manifest| {
+        own.iter().any(|other| other.kind == manifest.kind && other.name == manifest.name)
+    };
+    let problems: Vec<String> = extra
+        .iter()
+        .filter(clashes)
+        .map(|manifest| format!("{} is one of the testbed's own, at another version perhaps", manifest.name))
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(TestbedError::Definitions { problems }) }
+}
+
 fn start(
     settings: &Settings,
     components: &Components,
+    extra: Vec<Manifest>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<TestbedInfo, TestbedError> {
-    let started = begin(settings, components, progress);
+    let started = begin(settings, components, extra, progress);
     if let Err(error) = &started {
         super::runtime()?.block_on(state::stop_all(&settings.state_dir, &mut |_| ()))?;
         // Where a component failed, the logs stay for a look; `down` or the next `up` removes them.
-        if matches!(error, TestbedError::OpenPorts { .. } | TestbedError::Interrupted) {
+        if matches!(
+            error,
+            TestbedError::OpenPorts { .. } | TestbedError::Interrupted | TestbedError::Definitions { .. }
+        ) {
             state::remove(&settings.state_dir)?;
         }
     }
@@ -116,6 +168,7 @@ fn start(
 fn begin(
     settings: &Settings,
     components: &Components,
+    extra: Vec<Manifest>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<TestbedInfo, TestbedError> {
     let state_dir = &settings.state_dir;
@@ -124,7 +177,9 @@ fn begin(
     let mut state = State::default();
     state.save(state_dir)?;
     processes.create()?;
-    let manifests = components.manifests()?;
+    let mut manifests = components.manifests()?;
+    foreign(&manifests, &extra)?;
+    manifests.extend(extra);
     let pki = Pki::in_state(state_dir);
     let issued = pki::make(&pki)?;
     parts.ready("certificates", parts.begun);
@@ -278,7 +333,9 @@ impl World<'_> {
         parts.ready("kube-apiserver answers", since);
 
         let since_definitions = Instant::now();
-        self.apply_all(&client, &manifests).await?;
+        let ca = pki::base64(&self.issued.ca);
+        let port = |component: &str| self.state.port(&format!("{component}-webhook"));
+        apply_all(&client, &manifests, &ca, port).await?;
         parts.ready("definitions sent", since_definitions);
         started
             .wait("kube-apiserver", "discovery", async || all_discovered(&client, &manifests).await)
@@ -301,7 +358,9 @@ impl World<'_> {
         }
         // Its garbage collector learns of definitions at its start and then rarely, so it comes after them.
         started.launch("kube-controller-manager", self.components, arguments.controller_manager(), &[])?;
-        self.apply_identities(&client, &manifests).await?;
+        let groups = manifests.iter().map(|manifest| manifest.group.clone());
+        let groups = groups.filter(|group| !group.is_empty()).collect();
+        apply_identities(&client, &groups).await?;
         started.wait("kube-apiserver", "/readyz", async || ready_api(&client).await).await?;
         parts.ready("kube-apiserver", since);
         for provider in &PROVIDERS {
@@ -313,28 +372,28 @@ impl World<'_> {
         started.wait("kube-controller-manager", "its port", async || ready_tcp(port).await).await?;
         started.check("the end of the start")
     }
+}
 
-    async fn apply_all(&self, client: &Client, manifests: &[Manifest]) -> Result<(), TestbedError> {
-        let ca = pki::base64(&self.issued.ca);
-        let sent = manifests.iter().map(|manifest| {
-            let port = self.state.port(&format!("{}-webhook", manifest.component));
-            let what = format!("{}/{}", manifest.kind, manifest.name);
-            apply(client, manifest.path(), manifest.filled(port, &ca), what)
-        });
-        stream::iter(sent).buffer_unordered(AT_ONCE).try_collect().await
-    }
+/// Sends definitions and what belongs to them; `port` gives the port of a component's webhooks.
+async fn apply_all(
+    client: &Client,
+    manifests: &[Manifest],
+    ca: &str,
+    port: impl Fn(&str) -> u16,
+) -> Result<(), TestbedError> {
+    let sent = manifests.iter().map(|manifest| {
+        let what = format!("{}/{}", manifest.kind, manifest.name);
+        apply(client, manifest.path(), manifest.filled(port(&manifest.component), ca), what)
+    });
+    stream::iter(sent).buffer_unordered(AT_ONCE).try_collect().await
+}
 
-    async fn apply_identities(&self, client: &Client, manifests: &[Manifest]) -> Result<(), TestbedError> {
-        let groups: BTreeSet<String> = manifests
-            .iter()
-            .map(|manifest| manifest.group.clone())
-            .filter(|group| !group.is_empty())
-            .collect();
-        let objects = identity::objects(&groups).into_iter();
-        let sent = objects.map(|(path, object)| {
-            let what = path.clone();
-            apply(client, path, object.to_string(), what)
-        });
-        stream::iter(sent).buffer_unordered(AT_ONCE).try_collect().await
-    }
+/// Says who the harness is, and that it may use every group that is installed.
+async fn apply_identities(client: &Client, groups: &BTreeSet<String>) -> Result<(), TestbedError> {
+    let objects = identity::objects(groups).into_iter();
+    let sent = objects.map(|(path, object)| {
+        let what = path.clone();
+        apply(client, path, object.to_string(), what)
+    });
+    stream::iter(sent).buffer_unordered(AT_ONCE).try_collect().await
 }

@@ -174,14 +174,23 @@ pub enum ProviderKind {
     Kubevirt,
     /// Bare metal (CAPM3).
     Metal3,
+    /// Servers of Hetzner, virtual or bare metal (CAPH).
+    Hetzner,
     /// The shipped double: clusters that follow a script, for tests and demonstrations.
     Scripted,
 }
 
 impl ProviderKind {
     /// All kinds, in the order of the documentation.
-    pub const ALL: [Self; 6] =
-        [Self::Embedded, Self::Docker, Self::Openstack, Self::Kubevirt, Self::Metal3, Self::Scripted];
+    pub const ALL: [Self; 7] = [
+        Self::Embedded,
+        Self::Docker,
+        Self::Openstack,
+        Self::Kubevirt,
+        Self::Metal3,
+        Self::Hetzner,
+        Self::Scripted,
+    ];
 
     /// The name in scenario files.
     #[must_use]
@@ -192,14 +201,16 @@ impl ProviderKind {
             Self::Openstack => "openstack",
             Self::Kubevirt => "kubevirt",
             Self::Metal3 => "metal3",
+            Self::Hetzner => "hetzner",
             Self::Scripted => "scripted",
         }
     }
 
-    /// Whether this version of the harness can create clusters there.
+    /// Whether its clusters need a management cluster that the user names: one with the provider's controllers. The
+    /// testbed has those of the development provider alone.
     #[must_use]
-    pub const fn is_supported(self) -> bool {
-        matches!(self, Self::Embedded | Self::Scripted)
+    pub const fn needs_kubeconfig(self) -> bool {
+        !matches!(self, Self::Embedded | Self::Scripted)
     }
 }
 

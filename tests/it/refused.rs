@@ -63,3 +63,20 @@ fn big_switches_are_planned_in_few_combinations_and_the_page_says_the_same() {
     assert_eq!(refused.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("cannot make clusters with the provider"));
 }
+
+#[test]
+fn a_provider_that_the_testbed_lacks_wants_a_management_cluster() {
+    let home = Home::new();
+    let stack = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/stacks/embedded/scs");
+    for provider in ["docker", "openstack", "kubevirt", "metal3", "hetzner"] {
+        let text =
+            BAD.replace("STACK", stack).replace("embedded\n    name", &format!("{provider}\n    name"));
+        std::fs::write(home.path("bad.yaml"), text).unwrap();
+        let said = home.say(&["run", "bad.yaml"]);
+        assert_eq!(said.code(), 2, "{}", said.stderr);
+        assert!(!home.path(".stack-e2e").exists(), "nothing was touched");
+        let words = format!("error: the testbed makes no clusters with the provider `{provider}`");
+        assert!(said.stderr.contains(&words) && said.stderr.contains("bad.yaml:7:15"), "{}", said.stderr);
+        assert!(said.stderr.contains("--kubeconfig FILE"), "{}", said.stderr);
+    }
+}

@@ -121,7 +121,7 @@ impl Table {
                 ..cloud
             },
             ProviderKind::Kubevirt => Self { machine, flavor: Some("SCS-2V-4".into()), ..cloud },
-            ProviderKind::Metal3 => {
+            ProviderKind::Metal3 | ProviderKind::Hetzner => {
                 Self { machine, provision: 1_500_000, control_plane: 900_000, upgrade: 1_800_000, ..cloud }
             }
         }
