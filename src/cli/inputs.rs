@@ -223,7 +223,8 @@ pub(super) fn stacks(
     let mut problems = Vec::new();
     let mut sources = Vec::new();
     for scenario in scenarios.iter().filter(|scenario| scenario.stack.provider != ProviderKind::Scripted) {
-        match stack::load(&scenario.stack.directory) {
+        let wanted = &scenario.stack;
+        match stack::find(&wanted.directory, wanted.root.as_deref(), wanted.provider, &wanted.name) {
             Ok(source) => {
                 if source.name != scenario.stack.name || source.provider != scenario.stack.provider {
                     let found = format!("{}-{}", source.provider, source.name);

@@ -171,6 +171,8 @@ pub struct StackSelector {
     pub name: StackName,
     /// Directory of the stack, already resolved against the folder of the scenario file.
     pub directory: PathBuf,
+    /// Links in the stack must not lead out of this folder; without it, of the git work tree.
+    pub root: Option<PathBuf>,
 }
 
 /// A named axis.

@@ -34,7 +34,8 @@ impl Decoder<'_> {
             self.name(node, "the stack name", StackName::new)
         });
         let directory = self.source(&stack, positions);
-        Some(StackSelector { provider: provider?, name: name?, directory: directory? })
+        let root = self.known.root.clone();
+        Some(StackSelector { provider: provider?, name: name?, directory: directory?, root })
     }
 
     fn source(&mut self, stack: &Fields<'_>, positions: &mut Positions) -> Option<PathBuf> {

@@ -1,53 +1,27 @@
 //! A Cluster Stack on disk: its minors, its ClusterClass rendered, its variables with their schema, and whether a
-//! value has an effect. Pure but for [`load`] and [`render`].
+//! value has an effect. Pure but for [`load`], [`find`], [`discover`] and [`render`].
 
+pub mod addon;
 pub mod effect;
 pub mod gotemplate;
+mod model;
+mod parse;
+mod read;
 mod render;
 mod source;
 pub mod variables;
 
+pub use model::{
+    AddonChart, AddonValues, At, Chart, Component, Dependency, Layout, MinorSource, NodeImage, StackSource,
+};
 pub use render::render;
-pub use source::load;
+pub use source::{Found, discover, find, load};
 
 use crate::types::{KubernetesMinor, KubernetesVersion, ProviderKind, StackName};
 use serde_json::Value;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// What the folder of a Cluster Stack says, before anything is rendered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StackSource {
-    /// The provider of its release names.
-    pub provider: ProviderKind,
-    /// Its name.
-    pub name: StackName,
-    /// Its folder.
-    pub directory: PathBuf,
-    /// The minors that it has, oldest first.
-    pub minors: Vec<MinorSource>,
-}
-
-/// One minor of a Cluster Stack on disk.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MinorSource {
-    /// The version of the nodes.
-    pub kubernetes: KubernetesVersion,
-    /// The Helm chart of the ClusterClass.
-    pub chart: PathBuf,
-    /// What the add-ons read from a cluster.
-    pub addon_values: Vec<AddonValues>,
-}
-
-/// Values of an add-on that are made for each cluster, by a template that sees the cluster's variables.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AddonValues {
-    /// The file, relative to the stack's folder.
-    pub file: String,
-    /// The template.
-    pub template: String,
-}
 
 /// A Cluster Stack, read from its folder and rendered.
 #[derive(Debug, Clone, PartialEq)]
@@ -83,19 +57,6 @@ pub struct StackRelease {
     pub addon_values: Vec<AddonValues>,
 }
 
-impl StackSource {
-    /// The minors that the stack has, oldest first.
-    pub fn minors(&self) -> impl Iterator<Item = KubernetesMinor> {
-        self.minors.iter().map(|m| m.kubernetes.minor())
-    }
-
-    /// The name that Helm gives to the release of a minor: `<provider>-<stack>-1-NN`.
-    #[must_use]
-    pub fn release_name(&self, minor: KubernetesMinor) -> String {
-        format!("{}-{}-{}", self.provider, self.name, minor.dashed())
-    }
-}
-
 impl Stack {
     /// The release of a minor.
     #[must_use]
@@ -109,13 +70,26 @@ impl Stack {
 pub struct StackProblem {
     /// The file or folder.
     pub file: PathBuf,
+    /// The line, from 1; 0 stands for the whole file.
+    pub line: u64,
+    /// The column, from 1; 0 where there is none.
+    pub column: u64,
     /// What is wrong with it.
     pub why: String,
 }
 
+impl StackProblem {
+    /// A problem of a whole file or folder.
+    #[must_use]
+    pub fn whole(file: PathBuf, why: String) -> Self {
+        Self { file, line: 0, column: 0, why }
+    }
+}
+
 impl fmt::Display for StackProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.file.display(), self.why)
+        let at = At { file: self.file.clone(), line: self.line, column: self.column };
+        write!(f, "{at}: {}", self.why)
     }
 }
 

@@ -177,6 +177,7 @@ fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Layout;
     use super::*;
     use crate::types::{ProviderKind, StackName};
 
@@ -191,15 +192,13 @@ mod tests {
         let chart = directory.path().join("cluster-class");
         std::fs::create_dir_all(&chart).unwrap();
         std::fs::write(chart.join("script"), script).unwrap();
+        let minor = MinorSource::bare("v1.34.7".parse().unwrap(), directory.path().into());
         let source = StackSource {
             provider: ProviderKind::Docker,
             name: StackName::new("scs").unwrap(),
             directory: directory.path().into(),
-            minors: vec![MinorSource {
-                kubernetes: "v1.34.7".parse().unwrap(),
-                chart,
-                addon_values: Vec::new(),
-            }],
+            layout: Layout::Single,
+            minors: vec![minor],
         };
         (directory, source)
     }

@@ -1,287 +1,250 @@
-//! Folder -> [`StackSource`]. Reads the two layouts that stacks have: one folder for all minors with a `versions.yaml`
-//! (or for the one minor of its `csctl.yaml`), and one folder for each minor, `1-34/`.
+//! Folder -> [`StackSource`]s. Reads every layout that stacks have: a folder for each minor (`1-34/`), one folder for all
+//! minors with a `versions.yaml`, or for the one minor of its `csctl.yaml`, `stack.yaml` or `metadata.yaml`, and checkouts
+//! of a branch for each minor side by side. A whole repository, or its folder `providers`, holds several stacks.
 
-use super::{AddonValues, MinorSource, StackError, StackProblem, StackSource, yaml_options};
-use crate::types::{KubernetesVersion, ProviderKind, StackName};
-use serde::Deserialize;
+mod discover;
+mod minor;
+
+use self::discover::{Candidate, candidates};
+use super::model::{At, Layout, MinorSource, StackSource};
+use super::parse::Entry;
+use super::read::Reader;
+use super::{StackError, StackProblem};
+use crate::types::{KubernetesMinor, KubernetesVersion, ProviderKind, StackName};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// A stack has some hundred files; whoever points at `/` learns it quickly.
-const MAX_ENTRIES: usize = 10_000;
-/// No file of a stack that is read here comes near.
-const MAX_FILE: u64 = 1 << 20;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Csctl {
-    #[serde(default)]
-    api_version: String,
-    config: CsctlConfig,
+/// The stacks below a folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Those that can be read, in the order of their folders.
+    pub stacks: Vec<StackSource>,
+    /// Everything that is wrong with the others.
+    pub problems: Vec<StackProblem>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct CsctlConfig {
-    kubernetes_version: String,
-    cluster_stack_name: String,
-    provider: CsctlProvider,
-}
-
-#[derive(Deserialize)]
-struct CsctlProvider {
-    r#type: String,
-}
-
-/// Entries of `versions.yaml` also name versions of add-ons, which do not matter here.
-#[derive(Deserialize)]
-struct Versions {
-    kubernetes: String,
-}
-
-/// Reads the folder of a Cluster Stack.
+/// Reads the only stack of a folder.
 ///
 /// # Errors
-/// Every problem of the folder at once.
+/// Every problem of the folder at once; or there is no stack, or more than one.
 pub fn load(directory: &Path) -> Result<StackSource, StackError> {
-    let mut reader = Reader {
-        root: directory.to_path_buf(),
-        real: directory.to_path_buf(),
-        named: directory.to_path_buf(),
-        problems: Vec::new(),
-    };
-    let source = reader.stack(directory);
-    match source {
-        Some(source) if reader.problems.is_empty() => Ok(source),
-        _ => Err(StackError::Source { directory: directory.to_path_buf(), problems: reader.problems }),
+    let Found { mut stacks, mut problems } = discover(directory, None);
+    if problems.is_empty() && stacks.len() > 1 {
+        problems.push(StackProblem::whole(directory.into(), several(&stacks)));
+    }
+    match stacks.pop() {
+        Some(stack) if problems.is_empty() => Ok(stack),
+        _ => Err(StackError::Source { directory: directory.into(), problems }),
     }
 }
 
-/// What `csctl.yaml` says, checked.
+/// Reads the stack with this name. The folder may hold others, too, and they may be broken; if it holds one only, that
+/// is taken, whatever its name. Links may lead anywhere in `root`; without one, in the git work tree.
+///
+/// # Errors
+/// Every problem of the folder at once; or there is no such stack, or it is there twice.
+pub fn find(
+    directory: &Path,
+    root: Option<&Path>,
+    provider: ProviderKind,
+    name: &StackName,
+) -> Result<StackSource, StackError> {
+    let Found { stacks, mut problems } = discover(directory, root);
+    let (mut wanted, mut others): (Vec<_>, Vec<_>) =
+        stacks.into_iter().partition(|s| s.provider == provider && s.name == *name);
+    match (wanted.len(), others.len()) {
+        (1, _) => return Ok(wanted.remove(0)),
+        (0, 1) if problems.is_empty() => return Ok(others.remove(0)),
+        (0, 0) => {}
+        (0, _) => problems.push(StackProblem::whole(directory.into(), several(&others))),
+        _ => problems.push(StackProblem::whole(directory.into(), several(&wanted))),
+    }
+    Err(StackError::Source { directory: directory.into(), problems })
+}
+
+fn several(stacks: &[StackSource]) -> String {
+    let one = |s: &StackSource| format!("{}-{} in {}", s.provider, s.name, s.directory.display());
+    format!(
+        "holds {} stacks, name the folder of one: {}",
+        stacks.len(),
+        stacks.iter().map(one).collect::<Vec<_>>().join(", ")
+    )
+}
+
+/// Reads all stacks below a folder. Links may lead anywhere in `root`; without one, in the git work tree, and where there
+/// is none, in the folder itself.
+#[must_use]
+pub fn discover(directory: &Path, root: Option<&Path>) -> Found {
+    let mut reader = match Reader::new(directory, root) {
+        Ok(reader) => reader,
+        Err(problem) => return Found { stacks: Vec::new(), problems: vec![problem] },
+    };
+    let found = candidates(&mut reader);
+    if found.is_empty() && reader.problems.is_empty() {
+        let why = "holds no Cluster Stack: there is no csctl.yaml, stack.yaml or metadata.yaml with a folder \
+                   cluster-class, neither here nor in folders 1-NN or providers/*/*";
+        reader.problem(&reader.directory(), why);
+    }
+    let mut stacks: Vec<StackSource> = Vec::new();
+    let mut branches: BTreeMap<(ProviderKind, String), StackSource> = BTreeMap::new();
+    for candidate in found {
+        let of_branch = candidate.branch.is_some();
+        let before = reader.problems.len();
+        let Some(stack) = read(&mut reader, &candidate) else { continue };
+        if reader.problems.len() > before {
+            continue;
+        }
+        if !of_branch {
+            stacks.push(stack);
+            continue;
+        }
+        let key = (stack.provider, stack.name.to_string());
+        match branches.get_mut(&key) {
+            Some(first) => first.minors.extend(stack.minors),
+            None => {
+                branches.insert(key, stack);
+            }
+        }
+    }
+    for stack in &mut branches.values_mut() {
+        stack.minors.sort_by_key(|m| m.kubernetes);
+        twice(&mut reader, stack);
+    }
+    stacks.extend(branches.into_values());
+    Found { stacks, problems: reader.problems }
+}
+
+/// What `csctl.yaml` and its like say, checked.
 struct Release {
     provider: ProviderKind,
     name: StackName,
     kubernetes: KubernetesVersion,
+    declared: At,
+    components: Vec<super::model::Component>,
 }
 
-struct Reader {
-    /// The repository: symbolic links must not lead out of it.
-    root: PathBuf,
-    /// The folder without symbolic links, and as the user named it.
-    real: PathBuf,
-    named: PathBuf,
-    problems: Vec<StackProblem>,
+fn read(reader: &mut Reader, candidate: &Candidate) -> Option<StackSource> {
+    let paths: Vec<PathBuf> = match candidate.folders.as_slice() {
+        [] => vec![candidate.base.clone()],
+        folders => folders.to_vec(),
+    };
+    let before = reader.problems.len();
+    reader.links(&paths);
+    if reader.problems.len() > before {
+        return None;
+    }
+    let (release, mut minors, layout) = match (candidate.folders.as_slice(), candidate.branch) {
+        ([], None) => one_folder(reader, &candidate.base)?,
+        ([], Some(branch)) => one_branch(reader, &candidate.base, branch)?,
+        (folders, _) => folder_per_minor(reader, &candidate.base, folders)?,
+    };
+    minors.sort_by_key(|m| m.kubernetes);
+    let directory = match layout {
+        Layout::Branches => reader.shown(&reader.directory()),
+        _ => reader.shown(&candidate.base),
+    };
+    let stack = StackSource { provider: release.provider, name: release.name, directory, layout, minors };
+    twice(reader, &stack);
+    Some(stack)
 }
 
-impl Reader {
-    fn problem(&mut self, file: &Path, why: impl Into<String>) {
-        let named = file.strip_prefix(&self.real).map(|rest| self.named.join(rest));
-        self.problems
-            .push(StackProblem { file: named.unwrap_or_else(|_| file.to_path_buf()), why: why.into() });
-    }
-
-    fn stack(&mut self, directory: &Path) -> Option<StackSource> {
-        let real = match directory.canonicalize() {
-            Ok(real) if real.is_dir() => real,
-            Ok(_) => {
-                self.problem(directory, "is not a folder");
-                return None;
-            }
-            Err(error) => {
-                self.problem(directory, error.to_string());
-                return None;
-            }
-        };
-        self.root = real.ancestors().find(|a| a.join(".git").exists()).unwrap_or(&real).to_path_buf();
-        self.real.clone_from(&real);
-        self.links(&real);
-        if !self.problems.is_empty() {
-            return None;
-        }
-        let folders = minor_folders(&real);
-        let (release, mut minors) = if real.join("csctl.yaml").exists() || folders.is_empty() {
-            self.one_folder(&real)?
-        } else {
-            self.folder_per_minor(&real, &folders)?
-        };
-        minors.sort_by_key(|m| m.kubernetes);
-        for pair in minors.windows(2) {
-            if pair[0].kubernetes.minor() == pair[1].kubernetes.minor() {
-                let minor = pair[0].kubernetes.minor();
-                self.problem(
-                    directory,
-                    format!("has {minor} twice: {} and {}", pair[0].kubernetes, pair[1].kubernetes),
-                );
-            }
-        }
-        let (provider, name) = (release.provider, release.name);
-        Some(StackSource { provider, name, directory: directory.to_path_buf(), minors })
-    }
-
-    fn one_folder(&mut self, directory: &Path) -> Option<(Release, Vec<MinorSource>)> {
-        let release = self.csctl(directory);
-        let file = directory.join("versions.yaml");
-        let mut versions = Vec::new();
-        if file.exists() {
-            for entry in self.yaml::<Vec<Versions>>(&file).unwrap_or_default() {
-                match entry.kubernetes.parse::<KubernetesVersion>() {
-                    Ok(version) => versions.push(version),
-                    Err(error) => self.problem(&file, error.to_string()),
-                }
-            }
-            if versions.is_empty() {
-                self.problem(&file, "names no Kubernetes version");
-            }
-        } else {
-            versions.extend(release.as_ref().map(|r| r.kubernetes));
-        }
-        let (chart, addon_values) = self.contents(directory, directory);
-        let minors = versions.into_iter().map(|kubernetes| MinorSource {
-            kubernetes,
-            chart: chart.clone(),
-            addon_values: addon_values.clone(),
-        });
-        Some((release?, minors.collect()))
-    }
-
-    fn folder_per_minor(&mut self, root: &Path, folders: &[PathBuf]) -> Option<(Release, Vec<MinorSource>)> {
-        let mut first: Option<Release> = None;
-        let mut minors = Vec::new();
-        for folder in folders {
-            let (chart, addon_values) = self.contents(root, folder);
-            let Some(release) = self.csctl(folder) else {
-                continue;
-            };
-            let file = folder.join("csctl.yaml");
-            let dashed = release.kubernetes.minor().dashed();
-            if folder.file_name().is_none_or(|name| name.to_string_lossy() != dashed) {
-                self.problem(
-                    &file,
-                    format!("is of {}, which belongs into a folder {dashed}", release.kubernetes),
-                );
-            }
-            if let Some(first) =
-                first.as_ref().filter(|f| f.name != release.name || f.provider != release.provider)
-            {
-                let (provider, name) = (first.provider, first.name.clone());
-                self.problem(
-                    &file,
-                    format!(
-                        "is of {}-{}, its neighbour of {provider}-{name}",
-                        release.provider, release.name
-                    ),
-                );
-            }
-            minors.push(MinorSource { kubernetes: release.kubernetes, chart, addon_values });
-            first.get_or_insert(release);
-        }
-        Some((first?, minors))
-    }
-
-    fn csctl(&mut self, folder: &Path) -> Option<Release> {
-        let file = folder.join("csctl.yaml");
-        let csctl: Csctl = self.yaml(&file)?;
-        if !csctl.api_version.starts_with("csctl.clusterstack.x-k8s.io/") {
-            self.problem(
-                &file,
-                format!("has the apiVersion `{}`, not csctl.clusterstack.x-k8s.io/…", csctl.api_version),
+/// A minor that a stack has twice is a problem: which one would a cluster get?
+fn twice(reader: &mut Reader, stack: &StackSource) {
+    for pair in stack.minors.windows(2) {
+        if pair[0].kubernetes.minor() == pair[1].kubernetes.minor() {
+            let why = format!(
+                "{}-{} has {} twice: {} and {}",
+                stack.provider,
+                stack.name,
+                pair[0].kubernetes.minor(),
+                pair[0].kubernetes,
+                pair[1].kubernetes
             );
-        }
-        let config = csctl.config;
-        let provider = ProviderKind::ALL.into_iter().find(|p| p.as_str() == config.provider.r#type);
-        if provider.is_none() {
-            let known = ProviderKind::ALL.map(ProviderKind::as_str).join(", ");
-            self.problem(&file, format!("has the provider `{}`; known are {known}", config.provider.r#type));
-        }
-        let name =
-            StackName::new(config.cluster_stack_name).map_err(|error| self.problem(&file, error.to_string()));
-        let version = config.kubernetes_version.parse::<KubernetesVersion>();
-        let kubernetes = version.map_err(|error| self.problem(&file, error.to_string()));
-        Some(Release { provider: provider?, name: name.ok()?, kubernetes: kubernetes.ok()? })
-    }
-
-    /// The chart, and the templates of add-on values.
-    fn contents(&mut self, root: &Path, folder: &Path) -> (PathBuf, Vec<AddonValues>) {
-        let chart = folder.join("cluster-class");
-        if !chart.join("Chart.yaml").is_file() {
-            self.problem(&chart, "is not a Helm chart: there is no Chart.yaml");
-        }
-        let mut files = vec![folder.join("cluster-addon-values.yaml")];
-        let mut stages: Vec<PathBuf> = entries(&folder.join("cluster-addon"));
-        stages.sort();
-        files.extend(stages.into_iter().map(|stage| stage.join("overwrite.yaml")));
-        let mut values = Vec::new();
-        for file in files.into_iter().filter(|f| f.is_file()) {
-            let Some(text) = self.text(&file) else { continue };
-            let shown = file.strip_prefix(root).unwrap_or(&file).display().to_string();
-            // The template stands as text below `values`; around it the file is no YAML before it is rendered.
-            let template = text.trim_start().strip_prefix("values: |").unwrap_or(&text).to_owned();
-            values.push(AddonValues { file: shown, template });
-        }
-        (chart, values)
-    }
-
-    fn text(&mut self, file: &Path) -> Option<String> {
-        let read = || {
-            let size = std::fs::metadata(file)?.len();
-            if size > MAX_FILE {
-                return Err(std::io::Error::other(format!(
-                    "has {size} bytes; {MAX_FILE} are enough for anyone"
-                )));
-            }
-            std::fs::read_to_string(file)
-        };
-        read().map_err(|error| self.problem(file, error.to_string())).ok()
-    }
-
-    fn yaml<T: serde::de::DeserializeOwned>(&mut self, file: &Path) -> Option<T> {
-        let text = self.text(file)?;
-        let parsed = serde_saphyr::from_str_with_options(&text, yaml_options());
-        parsed.map_err(|error| self.problem(file, error.to_string())).ok()
-    }
-
-    /// Refuses symbolic links that lead out of the repository: a stack of a pull request must not read the machine.
-    fn links(&mut self, directory: &Path) {
-        let mut open = vec![directory.to_path_buf()];
-        let mut seen = 0;
-        while let Some(folder) = open.pop() {
-            for entry in entries(&folder) {
-                seen += 1;
-                if seen > MAX_ENTRIES {
-                    self.problem(directory, format!("holds more than {MAX_ENTRIES} files; is it a stack?"));
-                    return;
-                }
-                let Ok(metadata) = entry.symlink_metadata() else {
-                    continue;
-                };
-                if metadata.is_symlink() {
-                    match entry.canonicalize() {
-                        Ok(target) if target.starts_with(&self.root) => {}
-                        Ok(_) => self.problem(&entry, "is a link that leads out of the repository"),
-                        Err(error) => self.problem(&entry, format!("is a link that leads nowhere: {error}")),
-                    }
-                } else if metadata.is_dir() {
-                    open.push(entry);
-                }
-            }
+            reader.problems.push(StackProblem {
+                file: pair[1].declared.file.clone(),
+                line: pair[1].declared.line,
+                column: pair[1].declared.column,
+                why,
+            });
         }
     }
 }
 
-fn entries(folder: &Path) -> Vec<PathBuf> {
-    std::fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect()
+type Read = (Release, Vec<MinorSource>, Layout);
+
+fn one_folder(reader: &mut Reader, folder: &Path) -> Option<Read> {
+    let file = folder.join("versions.yaml");
+    let release = minor::identity(reader, folder);
+    let (entries, layout) = if file.exists() {
+        let shown = reader.shown(&file);
+        let entries = reader.parse(&file, |text| super::parse::versions(text, &shown));
+        (entries.unwrap_or_default(), Layout::Versions)
+    } else {
+        (release.as_ref().map(pinned).into_iter().collect(), Layout::Single)
+    };
+    let contents = minor::contents(reader, folder, folder);
+    let minors = entries.into_iter().filter_map(|entry| Some(minor::of(contents.as_ref()?, entry)));
+    let minors = minors.collect();
+    Some((release?, minors, layout))
 }
 
-/// Subfolders named like a minor: `1-34`.
-fn minor_folders(directory: &Path) -> Vec<PathBuf> {
-    let mut folders = BTreeMap::new();
-    for path in entries(directory).into_iter().filter(|p| p.is_dir()) {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().replace('-', ".");
-        if let Ok(minor) = name.parse::<crate::types::KubernetesMinor>() {
-            folders.insert(minor, path);
-        }
+/// The one minor that a checkout of a branch stands for: that of the branch's name, in the version of `versions.yaml` if
+/// it has the minor, and else in that of `csctl.yaml`.
+fn one_branch(reader: &mut Reader, folder: &Path, branch: KubernetesMinor) -> Option<Read> {
+    let (release, minors, _) = one_folder(reader, folder)?;
+    let own = minors.into_iter().find(|m| m.kubernetes.minor() == branch);
+    let minor = own.or_else(|| {
+        let entry = (release.kubernetes.minor() == branch).then(|| pinned(&release))?;
+        let contents = minor::contents(reader, folder, folder)?;
+        Some(minor::of(&contents, entry))
+    });
+    if minor.is_none() {
+        let why = format!("is in a checkout of a branch for {branch}, but of {}", release.kubernetes);
+        reader.problem(folder, why);
     }
-    folders.into_values().collect()
+    Some((release, vec![minor?], Layout::Branches))
+}
+
+fn folder_per_minor(reader: &mut Reader, base: &Path, folders: &[PathBuf]) -> Option<Read> {
+    let mut first: Option<Release> = None;
+    let mut minors = Vec::new();
+    for folder in folders {
+        let contents = minor::contents(reader, base, folder);
+        let Some(release) = minor::identity(reader, folder) else { continue };
+        let dashed = release.kubernetes.minor().dashed();
+        if folder.file_name().is_none_or(|name| name.to_string_lossy() != dashed) {
+            let why = format!("is of {}, which belongs into a folder {dashed}", release.kubernetes);
+            reader.problems.push(declared(&release, why));
+        }
+        if let Some(first) = &first
+            && (first.name != release.name || first.provider != release.provider)
+        {
+            let (own, theirs) = (name_of(&release), name_of(first));
+            reader.problems.push(declared(&release, format!("is of {own}, its neighbour of {theirs}")));
+        }
+        if let Some(contents) = contents {
+            minors.push(minor::of(&contents, pinned(&release)));
+        }
+        first.get_or_insert(release);
+    }
+    Some((first?, minors, Layout::FolderPerMinor))
+}
+
+fn name_of(release: &Release) -> String {
+    format!("{}-{}", release.provider, release.name)
+}
+
+fn declared(release: &Release, why: String) -> StackProblem {
+    let At { file, line, column } = release.declared.clone();
+    StackProblem { file, line, column, why }
+}
+
+fn pinned(release: &Release) -> Entry {
+    Entry {
+        kubernetes: release.kubernetes,
+        at: release.declared.clone(),
+        components: release.components.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -314,6 +277,7 @@ mod tests {
         let directory = folder(files);
         match (load(directory.path()), expect) {
             (Ok(source), Ok(versions)) => {
+                assert_eq!(source.directory, directory.path());
                 let found: Vec<String> = source.minors.iter().map(|m| m.kubernetes.to_string()).collect();
                 assert_eq!(found, versions);
             }
@@ -337,7 +301,8 @@ mod tests {
         );
         check(&[("csctl.yaml", &one), chart, versions], Ok(&["v1.9.0", "v1.33.10", "v1.34.8"]));
         let (a, b) = (csctl("scs", "v1.9.1"), csctl("scs", "v1.10.2"));
-        let charts = [("1-9/cluster-class/Chart.yaml", "x"), ("1-10/cluster-class/Chart.yaml", "x")];
+        let charts =
+            [("1-9/cluster-class/Chart.yaml", "name: x"), ("1-10/cluster-class/Chart.yaml", "name: x")];
         check(
             &[("1-9/csctl.yaml", &a), ("1-10/csctl.yaml", &b), charts[0], charts[1]],
             Ok(&["v1.9.1", "v1.10.2"]),
@@ -348,27 +313,35 @@ mod tests {
     fn problems_name_the_file() {
         let chart = ("cluster-class/Chart.yaml", "name: x");
         let one = csctl("scs", "v1.34.7");
-        check(&[], Err("csctl.yaml: No such file"));
+        check(&[], Err("holds no Cluster Stack: there is no csctl.yaml"));
         check(&[("csctl.yaml", &one)], Err("cluster-class: is not a Helm chart"));
         check(&[("csctl.yaml", &csctl("s-cs", "v1.34.7")), chart], Err("stack name `s-cs`"));
         check(&[("csctl.yaml", &csctl("scs", "v1.34")), chart], Err("`v1.34` is not a Kubernetes version"));
         check(
-            &[("csctl.yaml", &one.replace("docker", "vsphere")), chart],
-            Err("provider `vsphere`; known are embedded"),
+            &[("csctl.yaml", &one.replace("docker", "hetznr")), chart],
+            Err("csctl.yaml:6:11: has the provider `hetznr`; known are embedded"),
         );
         check(&[("csctl.yaml", &one), chart, ("versions.yaml", "[]")], Err("versions.yaml: names no"));
-        check(&[("csctl.yaml", &one), chart, ("versions.yaml", "- kubernetes: 1.30")], Err("`1.30` is not"));
         check(
-            &[("csctl.yaml", &one), chart, ("versions.yaml", "- kubernetes: 1.30.1\n- kubernetes: 1.30.2")],
-            Err("has 1.30 twice: v1.30.1 and v1.30.2"),
+            &[("csctl.yaml", &one), chart, ("versions.yaml", "- kubernetes: 1.30")],
+            Err("versions.yaml:1:15: `1.30` is not"),
         );
         check(
-            &[("1-33/csctl.yaml", &one), ("1-33/cluster-class/Chart.yaml", "x")],
+            &[("csctl.yaml", &one), chart, ("versions.yaml", "- kubernetes: 1.30.1\n- kubernetes: 1.30.2")],
+            Err("versions.yaml:2:15: docker-scs has 1.30 twice: v1.30.1 and v1.30.2"),
+        );
+        check(
+            &[("1-33/csctl.yaml", &one), ("1-33/cluster-class/Chart.yaml", "name: x")],
             Err("belongs into a folder 1-34"),
         );
         let link = |target| [("csctl.yaml", one.as_str()), chart, ("cluster-class/templates/x", target)];
-        check(&link("-> /etc/passwd"), Err("templates/x: is a link that leads out of the repository"));
-        check(&link("-> ../nowhere"), Err("leads nowhere"));
+        check(
+            &link("-> /etc/passwd"),
+            Err(
+                "templates/x: is a link to /etc/passwd, which is /etc/passwd and leads out of the repository",
+            ),
+        );
+        check(&link("-> ../nowhere"), Err("is a link to ../nowhere, which leads nowhere"));
         check(&link("-> ../Chart.yaml"), Ok(&["v1.34.7"]));
     }
 
@@ -376,21 +349,131 @@ mod tests {
     fn every_problem_is_reported() {
         let directory = folder(&[("csctl.yaml", &csctl("a-b", "v1")), ("versions.yaml", "- kubernetes: x")]);
         let Err(StackError::Source { problems, .. }) = load(directory.path()) else { panic!("loads") };
-        assert_eq!(problems.len(), 5, "{problems:#?}");
+        assert_eq!(problems.len(), 4, "{problems:#?}");
+    }
+
+    const PLAN: &str = "apiVersion: clusteraddonconfig.x-k8s.io/v1alpha1\naddonStages:\n  \
+                        AfterControlPlaneInitialized:\n  - {name: ccm, action: apply}\n";
+
+    #[test]
+    fn add_ons_are_read() {
+        let files = [
+            ("csctl.yaml", &csctl("scs", "v1.34.7")[..]),
+            ("versions.yaml", "- kubernetes: 1.33.1\n  occm: 2.33.1\n- kubernetes: 1.34.7\n  other: 1\n"),
+            ("clusteraddon.yaml", PLAN),
+            ("cluster-class/Chart.yaml", "name: x\nversion: v3"),
+            (
+                "cluster-addon/ccm/Chart.yaml",
+                "name: ccm\ndependencies:\n- name: openstack-cloud-controller-manager\n  version: 2.32.0\n",
+            ),
+            ("cluster-addon/ccm/charts/openstack-cloud-controller-manager-2.31.0.tgz", ""),
+            ("cluster-addon/ccm/overwrite.yaml", "values: |\n  a: {{ .Cluster.metadata.name }}\n"),
+            ("cluster-addon/cni/overwrite.yaml", "values: |\n  not: applied\n"),
+        ];
+        let directory = folder(&files);
+        let source = load(directory.path()).unwrap();
+        assert_eq!(source.layout, Layout::Versions);
+        let [old, new] = source.minors.as_slice() else { panic!("{source:?}") };
+        assert_eq!(old.class.version, "v3");
+        let values: Vec<_> =
+            old.addon_values.iter().map(|v| (v.file.as_str(), v.template.as_str())).collect();
+        assert_eq!(values, [("cluster-addon/ccm/overwrite.yaml", "\n  a: {{ .Cluster.metadata.name }}\n")]);
+        let versions = |minor: &MinorSource| minor.addon_versions().into_values().collect::<Vec<_>>();
+        assert_eq!((versions(old), versions(new)), (vec!["2.33.1".into()], vec!["2.32.0".to_owned()]));
+        assert_eq!(old.components[0].applies_to, ["ccm/openstack-cloud-controller-manager"]);
+        assert_eq!(new.components[0].applies_to, Vec::<String>::new());
+        assert_eq!(old.addon_charts[0].chart.vendored, ["openstack-cloud-controller-manager-2.31.0.tgz"]);
+        let without: Vec<_> = files.into_iter().filter(|(file, _)| *file != "clusteraddon.yaml").collect();
+        check(&without, Err("no clusteraddon.yaml says when they are applied"));
+        let wrong = PLAN.replace("ccm", "csi");
+        let wrong: Vec<_> =
+            files.map(|(f, text)| if f == "clusteraddon.yaml" { (f, &wrong[..]) } else { (f, text) }).into();
+        check(&wrong, Err("cluster-addon/csi: is not a Helm chart"));
     }
 
     #[test]
-    fn add_on_values_are_kept() {
+    fn stacks_older_than_csctl_are_read() {
+        let metadata =
+            "apiVersion: metadata.clusterstack.x-k8s.io/v1alpha1\nversions:\n  kubernetes: v1.27.3\n";
+        let chart = ("1-27/cluster-class/Chart.yaml", "name: docker-ferrol-1-27-cluster-class");
+        check(&[("1-27/metadata.yaml", metadata), chart], Ok(&["v1.27.3"]));
+        let other = ("1-27/cluster-class/Chart.yaml", "name: ferrol");
+        check(&[("1-27/metadata.yaml", metadata), other], Err("the chart `ferrol`, which is not"));
+    }
+
+    #[test]
+    fn stack_yaml_is_read_before_csctl_yaml() {
+        let stack =
+            "provider: openstack\nclusterStackName: scs\nkubernetesVersion: 1.35.3\naddons: {ccm: 2.35.x}\n";
+        let class = ("1-35/cluster-class/Chart.yaml", "name: x");
+        // `v1.35` is what these stacks write there, and csctl refuses it.
+        let usual = csctl("scs", "v1.35");
+        check(&[("1-35/stack.yaml", stack), ("1-35/csctl.yaml", &usual), class], Ok(&["v1.35.3"]));
+    }
+
+    #[test]
+    fn a_repository_holds_several_stacks() {
+        let (a, b) = (csctl("scs", "v1.34.7"), csctl("other", "v1.33.1"));
         let directory = folder(&[
-            ("csctl.yaml", &csctl("scs", "v1.34.7")),
-            ("cluster-class/Chart.yaml", "x"),
-            ("cluster-addon/ccm/overwrite.yaml", "values: |\n  a: {{ .Cluster.metadata.name }}\n"),
-            ("cluster-addon/cni/values.yaml", "a: b"),
+            ("providers/docker/scs/csctl.yaml", &a),
+            ("providers/docker/scs/cluster-class/Chart.yaml", "name: x"),
+            ("providers/docker/other/1-33/csctl.yaml", &b),
+            ("providers/docker/other/1-33/cluster-class/Chart.yaml", "name: x"),
+            ("providers/docker/broken/csctl.yaml", "a: b"),
+            ("providers/docker/common/cluster-class/Chart.yaml", "name: x"),
+            ("providers/docker/out/1-33/cluster-class/Chart.yaml", "name: x"),
         ]);
+        let found = discover(directory.path(), None);
+        let names: Vec<String> = found.stacks.iter().map(|s| s.name.to_string()).collect();
+        assert_eq!(names, ["other", "scs"]);
+        assert_eq!(found.problems.len(), 2, "{:?}", found.problems);
+        assert!(found.problems[0].to_string().contains("docker/broken/csctl.yaml"));
+        let wanted =
+            |name: &str| find(directory.path(), None, ProviderKind::Docker, &StackName::new(name).unwrap());
+        assert_eq!(wanted("scs").unwrap().minors.len(), 1);
+        let error = wanted("nosuch").unwrap_err().to_string();
+        assert!(error.contains("holds 2 stacks, name the folder of one: docker-other in"), "{error}");
+    }
+
+    #[test]
+    fn checkouts_of_branches_are_one_stack() {
+        let checkout = |branch: &str, version: &str| {
+            let base = format!("{branch}/providers/docker/scs");
+            [
+                (format!("{base}/csctl.yaml"), csctl("scs", version)),
+                (format!("{base}/cluster-class/Chart.yaml"), "name: x".to_owned()),
+                (format!("{base}/versions.yaml"), "- kubernetes: 1.33.9\n- kubernetes: 1.34.8\n".to_owned()),
+            ]
+        };
+        let mut files: Vec<_> = checkout("release-1.33", "v1.33.1").into();
+        files.extend(checkout("maint/scs-1-34", "v1.34.7"));
+        let borrowed = |files: &[(String, String)]| {
+            folder(&files.iter().map(|(p, c)| (p.as_str(), c.as_str())).collect::<Vec<_>>())
+        };
+        let directory = borrowed(&files);
         let source = load(directory.path()).unwrap();
-        let values = &source.minors[0].addon_values;
-        assert_eq!(values.len(), 1);
-        assert_eq!(values[0].file, "cluster-addon/ccm/overwrite.yaml");
-        assert_eq!(values[0].template, "\n  a: {{ .Cluster.metadata.name }}\n");
+        assert_eq!((source.layout, source.directory.as_path()), (Layout::Branches, directory.path()));
+        let versions: Vec<String> = source.minors.iter().map(|m| m.kubernetes.to_string()).collect();
+        assert_eq!(versions, ["v1.33.9", "v1.34.8"]);
+        let folders: Vec<bool> =
+            source.minors.iter().map(|m| m.folder.to_string_lossy().contains("release-1.33")).collect();
+        assert_eq!(folders, [true, false]);
+        files.extend(checkout("scs-1-34", "v1.34.7"));
+        let error = load(borrowed(&files).path()).unwrap_err().to_string();
+        assert!(error.contains("docker-scs has 1.34 twice"), "{error}");
+        let error = load(borrowed(&checkout("release-1.30", "v1.31.1")).path()).unwrap_err().to_string();
+        assert!(error.contains("is in a checkout of a branch for 1.30, but of v1.31.1"), "{error}");
+    }
+
+    #[test]
+    fn common_folders_are_followed_and_searched() {
+        let one = csctl("scs", "v1.34.7");
+        let common = ("common/cluster-class/Chart.yaml", "name: x");
+        let minor = [("1-34/csctl.yaml", one.as_str()), ("1-34/cluster-class", "-> ../common/cluster-class")];
+        check(&[minor[0], minor[1], common], Ok(&["v1.34.7"]));
+        let hidden = ("common/cluster-class/templates/x.yaml", "-> /etc/hostname");
+        check(&[minor[0], minor[1], common, hidden], Err("templates/x.yaml: is a link to /etc/hostname"));
+        // A link to a folder above itself ends.
+        check(&[minor[0], minor[1], common, ("common/cluster-class/up", "-> ..")], Ok(&["v1.34.7"]));
     }
 }

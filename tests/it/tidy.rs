@@ -34,7 +34,7 @@ const PURE: &[(&str, &[&str])] = &[
     ("plan", &[]),
     ("report", &[]),
     ("scenario", &["load.rs"]),
-    ("stack", &["source.rs", "render.rs"]),
+    ("stack", &["discover.rs", "minor.rs", "read.rs", "render.rs", "source.rs"]),
     ("results", &["journal.rs", "file.rs"]),
     ("provider", &["capi.rs", "scripted.rs"]),
 ];

@@ -555,7 +555,8 @@ mod tests {
             {{- range .Cluster.spec.topology.variables }}{{ if eq .name "unseen" }}
             {{- if or (eq .value "none") (eq .value "yawol") }}enabled: false{{ else if eq .value "ovn" }}ovn{{ end }}
             {{- end }}{{ end }} {{ printf "https://%s:%d" $.Cluster.spec.controlPlaneEndpoint.host $.Cluster.spec.controlPlaneEndpoint.port }}"#;
-        let addons = [AddonValues { file: "values.yaml".into(), template: template.into() }];
+        let addons =
+            [AddonValues { stage: "a".into(), file: "values.yaml".into(), template: template.into() }];
         let effect =
             |value: &str| effect(&class(&json!([])), &addons, &values(&json!({"unseen": value})), "unseen");
         assert_eq!(effect("ovn"), Some(Effect::Effective { by: vec!["values.yaml".into()] }));

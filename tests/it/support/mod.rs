@@ -141,3 +141,20 @@ pub async fn scripted(
     sender.abort();
     (ended, heard)
 }
+
+/// Real states of the published stacks, one folder each, and the CRDs beside them. Not part of this repository: where
+/// they are absent, tests skip what needs them, and say so.
+pub fn upstream() -> Option<std::path::PathBuf> {
+    let folder = match std::env::var_os("STACK_E2E_UPSTREAM") {
+        Some(folder) => std::path::PathBuf::from(folder),
+        None => std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent()?.join("shared/upstream"),
+    };
+    if folder.join("cluster-stacks").is_dir() {
+        return Some(folder);
+    }
+    println!(
+        "skipped: {} does not hold the published stacks (STACK_E2E_UPSTREAM names another)",
+        folder.display()
+    );
+    None
+}
