@@ -47,8 +47,17 @@ fn judge_conditions(view: &ClusterView) -> Result<String, Why> {
 }
 
 pub(super) async fn control_plane(cx: &mut CheckContext<'_>) -> Result<Checked, Failure> {
+    if let Some(why) = without_machines(&cx.views.borrow()) {
+        return Ok(Checked::Skipped(why));
+    }
     let target = cx.target.clone();
     cx.within_grace(|view| judge_control_plane(view, &target)).await
+}
+
+/// Why what is about Machines of the control plane says nothing of this cluster, if so.
+fn without_machines(view: &ClusterView) -> Option<String> {
+    let object = view.control_plane_without_machines()?;
+    Some(format!("not applicable: the members of a {} are no Machines", ObjectExt::kind(object)))
 }
 
 fn judge_control_plane(view: &ClusterView, target: &Target) -> Result<String, Why> {
@@ -100,6 +109,9 @@ fn judge_machines(view: &ClusterView, control_plane: bool, wanted: u32) -> Resul
 }
 
 pub(super) async fn etcd_members(cx: &mut CheckContext<'_>) -> Result<Checked, Failure> {
+    if let Some(why) = without_machines(&cx.views.borrow()) {
+        return Ok(Checked::Skipped(why));
+    }
     let target = cx.target.clone();
     let seen = cx.within_grace(|view| judge_etcd_members(view, &target)).await?;
     let Checked::Passed(_) = seen else { return Ok(seen) };

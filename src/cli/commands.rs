@@ -33,6 +33,7 @@ impl Commands {
         let mut resume = words(&["run", "--resume", run]);
         resume.extend(place.clone());
         resume.extend(args.junit.iter().flat_map(|file| path("--junit", file)));
+        resume.extend(args.clouds.iter().flat_map(|file| path("--clouds", file)));
         resume.extend(args.keep_testbed.then(|| "--keep-testbed".to_owned()));
         let mut sweep = words(&["sweep", "--run", run, "--yes"]);
         match (plan.provider, &args.kubeconfig) {
@@ -54,6 +55,7 @@ impl Commands {
             again
                 .extend(args.planning.capacity.iter().flat_map(|c| ["--capacity".to_owned(), c.to_string()]));
         }
+        again.extend(args.clouds.iter().flat_map(|file| path("--clouds", file)));
         let mut bisect = again.clone();
         bisect.extend(place.clone());
         bisect.extend(words(&["--bisect", run]));

@@ -3,6 +3,7 @@
 
 mod bisect;
 mod check_list;
+mod clouds;
 mod commands;
 mod completions;
 mod estimate;

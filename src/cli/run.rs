@@ -1,6 +1,7 @@
 //! `stack-e2e run`
 
 use super::bisect;
+use super::clouds;
 use super::commands::{self, Commands};
 use super::estimate;
 use super::exit::Exit;
@@ -13,6 +14,7 @@ use crate::cluster::Api;
 use crate::event::{Cleanliness, Event};
 use crate::plan::{Again, Plan, PlannedRun};
 use crate::provider::capi::Capi;
+use crate::provider::clouds::CloudEntry;
 use crate::provider::scripted::{Ledger, Script, Scripted};
 use crate::report::terminal::{SummaryContext, summary};
 use crate::results::{JOURNAL_FILE, Journal, JournalError, RunReport, UnitReport, write_atomically};
@@ -75,6 +77,9 @@ pub(super) struct RunArgs {
     /// Use this management cluster instead of the testbed
     #[arg(long, value_name = "FILE")]
     pub(super) kubeconfig: Option<PathBuf>,
+    /// The clouds.yaml with the cloud that the scenarios name under `credentials`
+    #[arg(long, value_name = "FILE", env = "OS_CLIENT_CONFIG_FILE")]
+    pub(super) clouds: Option<PathBuf>,
     /// Leave the testbed running that this run has started
     #[arg(long)]
     pub(super) keep_testbed: bool,
@@ -113,6 +118,7 @@ struct Prepared {
     commands: Commands,
     resumed: Option<(Journal, Vec<Event>)>,
     script: Script,
+    cloud: Option<CloudEntry>,
 }
 
 fn prepare(args: &RunArgs) -> Result<Prepared, Exit> {
@@ -146,10 +152,11 @@ fn prepare(args: &RunArgs) -> Result<Prepared, Exit> {
             (plan, None)
         }
     };
+    let cloud = clouds::entry(&plan, args.clouds.as_deref())?;
     let directory = run_directory(&args.output, &plan.run);
     let commands = Commands::new(args, &plan).after(earlier);
     lay_down(&directory, &plan, &commands)?;
-    Ok(Prepared { plan, directory, commands, resumed: None, script })
+    Ok(Prepared { plan, directory, commands, resumed: None, script, cloud })
 }
 
 /// The plan and the journal of a run that ended early.
@@ -163,6 +170,7 @@ fn resume(args: &RunArgs, run: &RunId, script: Script) -> Result<Prepared, Exit>
         Exit::BadInput
     })?;
     managed(args, &plan)?;
+    let cloud = clouds::entry(&plan, args.clouds.as_deref())?;
     // Killed before its first line: there is nothing to continue, so it begins.
     let resumed = if directory.join(JOURNAL_FILE).exists() {
         let (journal, events, torn) = Journal::reopen(&directory).map_err(|error| {
@@ -185,7 +193,7 @@ fn resume(args: &RunArgs, run: &RunId, script: Script) -> Result<Prepared, Exit>
     plan.owner = owner::this_process();
     let commands = Commands::new(args, &plan).after(Commands::read(&directory));
     lay_down(&directory, &plan, &commands)?;
-    Ok(Prepared { plan, directory, commands, resumed, script })
+    Ok(Prepared { plan, directory, commands, resumed, script, cloud })
 }
 
 /// Refuses a plan for which a management cluster must be named, and none is.
@@ -289,7 +297,7 @@ fn script(file: Option<&Path>) -> Result<Script, Exit> {
 }
 
 fn carry_out(args: &RunArgs, prepared: Prepared) -> Result<Exit, Exit> {
-    let Prepared { plan, directory, commands, resumed, script } = prepared;
+    let Prepared { plan, directory, commands, resumed, script, cloud } = prepared;
     let plan = Arc::new(plan);
     // From here on a killed run can be resumed, so its name comes first.
     screen::note(&format!("run {} in {}", plan.run, directory.display()));
@@ -308,14 +316,15 @@ fn carry_out(args: &RunArgs, prepared: Prepared) -> Result<Exit, Exit> {
         resumed,
         deadline: args.deadline,
         teardown_budget: args.teardown_budget,
-        redactor: redactor(kubeconfig_of(args, testbed_info.as_ref())),
+        redactor: redactor(kubeconfig_of(args, testbed_info.as_ref()), cloud.as_ref()),
         harness: env!("CARGO_PKG_VERSION").to_owned(),
         sweep: commands.sweep.clone(),
     };
     let shown = RunScreen::new(&directory, args.junit.clone(), commands.clone(), args.events, || {
         super::report::recent(&args.output)
     });
-    let ended = runtime.block_on(drive(args, plan.clone(), options, script, testbed_info.as_ref(), shown));
+    let ended =
+        runtime.block_on(drive(args, plan.clone(), options, (script, cloud), testbed_info.as_ref(), shown));
     drop(runtime);
     let kept = ended.as_ref().is_ok_and(|report| report.clean == Cleanliness::Kept);
     let gone =
@@ -337,7 +346,7 @@ async fn drive(
     args: &RunArgs,
     plan: Arc<Plan>,
     options: Options,
-    script: Script,
+    given: (Script, Option<CloudEntry>),
     testbed: Option<&TestbedInfo>,
     mut shown: RunScreen,
 ) -> Result<RunReport, Exit> {
@@ -345,7 +354,7 @@ async fn drive(
         screen::error(&error, None);
         Exit::Infrastructure
     })?;
-    let world = world(args, &plan, script, testbed).await?;
+    let world = world(args, &plan, given, testbed).await?;
     let ended = crate::run::run(plan, Arc::new(world), options, signals, &mut shown).await;
     if let Some(trouble) = shown.finish() {
         screen::note(&format!("warning: {trouble}"));
@@ -360,9 +369,13 @@ async fn drive(
     Ok(ended.report)
 }
 
-/// What must never be shown: the keys and tokens of the kubeconfig that the run works with.
-fn redactor(kubeconfig: Option<&Path>) -> Redactor {
+/// What must never be shown: the keys and tokens of the kubeconfig that the run works with, and of the cloud.
+fn redactor(kubeconfig: Option<&Path>, cloud: Option<&CloudEntry>) -> Redactor {
     let mut redactor = Redactor::default();
+    for secret in cloud.into_iter().flat_map(|cloud| &cloud.secrets) {
+        // One that is too short has been refused with the file.
+        let _ = redactor.add(secret);
+    }
     let Some(kubeconfig) = kubeconfig.and_then(|file| Kubeconfig::read_from(file).ok()) else {
         return redactor;
     };
@@ -384,7 +397,7 @@ fn kubeconfig_of<'a>(args: &'a RunArgs, testbed: Option<&'a TestbedInfo>) -> Opt
 async fn world(
     args: &RunArgs,
     plan: &Arc<Plan>,
-    script: Script,
+    (script, cloud): (Script, Option<CloudEntry>),
     testbed: Option<&TestbedInfo>,
 ) -> Result<World, Exit> {
     if plan.provider == ProviderKind::Scripted {
@@ -410,12 +423,12 @@ async fn world(
         Exit::Infrastructure
     })?;
     Ok(World::Capi(Box::new(CapiWorld {
-        capi: Capi::start(api, plan.clone()),
+        redactor: redactor(Some(&kubeconfig), cloud.as_ref()),
+        capi: Capi::start(api, plan.clone()).with_cloud(cloud),
         plan: plan.clone(),
         logs,
         runs_pods: plan.provider != ProviderKind::Embedded,
         kubectl,
-        redactor: redactor(Some(&kubeconfig)),
     })))
 }
 

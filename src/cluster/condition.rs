@@ -133,6 +133,11 @@ fn unsettled(view: &ClusterView, root: &DynamicObject, target: &Target) -> Optio
     if let Some(cond) = topology.filter(|c| c.status != "True") {
         return of_root(format!("topology: {}", say(&cond)));
     }
+    // Whose controller is not there: everything else waits for these.
+    let roots = [view.infrastructure(), view.control_plane()];
+    if let Some(object) = roots.into_iter().flatten().find(|object| object.is_untouched()) {
+        return Some(untouched(object));
+    }
     if let Some(object) = view.objects.iter().find(|o| o.kind().ends_with("Cluster") && o.kind() != "Cluster")
         && let Some(cond) = object.condition("Ready").filter(|c| c.status != "True")
     {
@@ -143,7 +148,15 @@ fn unsettled(view: &ClusterView, root: &DynamicObject, target: &Target) -> Optio
         [(true, target.control_planes, "control plane"), (false, target.workers, "worker")]
     {
         let machines: Vec<_> = view.machines(control_plane).collect();
-        if let Some(why) = machines.iter().find_map(|machine| unsettled_machine(machine, &version)) {
+        let other = view.control_plane_without_machines().filter(|_| control_plane);
+        if let Some(object) = other {
+            let found = object.number("/spec/replicas").unwrap_or(1);
+            if found != i64::from(wanted) {
+                return Some(Why::of(object.reference(), format!("spec.replicas is {found}, not {wanted}")));
+            }
+        }
+        let wanted = if other.is_some() { 0 } else { wanted };
+        if let Some(why) = machines.iter().find_map(|machine| unsettled_machine(view, machine, &version)) {
             return Some(why);
         }
         if machines.len() != wanted as usize {
@@ -170,7 +183,12 @@ fn unsettled(view: &ClusterView, root: &DynamicObject, target: &Target) -> Optio
     of_root(format!("Cluster API has not finished: annotation {key} is still `{value}`"))
 }
 
-fn unsettled_machine(machine: &DynamicObject, version: &str) -> Option<Why> {
+fn untouched(object: &DynamicObject) -> Why {
+    let text = "no controller has acted on it: it has neither status nor finalizers";
+    Why::of(object.reference(), text)
+}
+
+fn unsettled_machine(view: &ClusterView, machine: &DynamicObject, version: &str) -> Option<Why> {
     let of = |text: String| Some(Why::of(machine.reference(), text));
     if machine.is_deleting() {
         return of("is being deleted".into());
@@ -182,7 +200,16 @@ fn unsettled_machine(machine: &DynamicObject, version: &str) -> Option<Why> {
     for kind in
         ["InfrastructureReady", "BootstrapConfigReady", "NodeHealthy", "Ready", "Available", "UpToDate"]
     {
-        match machine.condition(kind) {
+        let cond = machine.condition(kind);
+        if kind == "InfrastructureReady" && cond.as_ref().is_none_or(|cond| cond.status != "True") {
+            let (kind, name) =
+                (machine.text("/spec/infrastructureRef/kind"), machine.text("/spec/infrastructureRef/name"));
+            let infrastructure = view.of(kind).find(|object| object.name_any() == name);
+            if let Some(object) = infrastructure.filter(|object| object.is_untouched()) {
+                return Some(untouched(object));
+            }
+        }
+        match cond {
             None => return of(format!("condition {kind} is not there yet")),
             Some(cond) if cond.status != "True" => return of(say(&cond)),
             Some(_) => {}
@@ -365,6 +392,56 @@ mod tests {
             not_yet(settled(&view, &target()))
                 .ends_with("InfrastructureReady is False (NotReady): no flavor")
         );
+    }
+
+    #[test]
+    fn what_no_controller_has_touched_is_named() {
+        let nothing = json!({"status": null, "metadata": {"finalizers": null}});
+        let words = "no controller has acted on it: it has neither status nor finalizers";
+        for kind in ["DevCluster", "KubeadmControlPlane"] {
+            let why = not_yet(settled(&with(kind, nothing.clone()), &target()));
+            assert!(why.starts_with(&format!("{kind}/c1-")) && why.ends_with(words), "{why}");
+            // A finalizer or a status is the trace of a controller.
+            let finalizer = json!({"status": null, "metadata": {"finalizers": ["example.org/mine"]}});
+            for trace in [json!({"metadata": {"finalizers": null}}), finalizer] {
+                let progress = settled(&with(kind, trace), &target());
+                assert!(!format!("{progress:?}").contains(words), "{progress:?}");
+            }
+        }
+        let mut objects = objects();
+        for object in &mut objects {
+            if object["kind"] == "DevMachine" {
+                merge(object, &nothing);
+            }
+            if object["kind"] == "Machine" {
+                let list = object["status"]["conditions"].as_array_mut().unwrap();
+                list.retain(|condition| condition["type"] != "InfrastructureReady");
+            }
+        }
+        let why = not_yet(settled(&view(objects), &target()));
+        assert!(why.starts_with("DevMachine/c1-") && why.ends_with(words), "{why}");
+    }
+
+    #[test]
+    fn a_control_plane_without_machines_counts_its_replicas() {
+        let without = |replicas: u32| {
+            let mut objects = objects();
+            objects.retain(|object| {
+                let labels = &object["metadata"]["labels"];
+                object["kind"] != "Machine" || labels.get("cluster.x-k8s.io/control-plane").is_none()
+            });
+            for object in objects.iter_mut().filter(|object| object["kind"] == "KubeadmControlPlane") {
+                merge(object, &json!({"spec": {"replicas": replicas}}));
+                object["spec"].as_object_mut().unwrap().remove("machineTemplate");
+            }
+            view(objects)
+        };
+        assert_eq!(settled(&without(1), &target()), Progress::Ready(()));
+        assert!(not_yet(settled(&without(3), &target())).ends_with("spec.replicas is 3, not 1"));
+        // With a template for Machines, one that is missing is missing.
+        let mut objects = objects();
+        objects.retain(|object| object["metadata"]["name"] != "c1-fnrrs-xfthn");
+        assert!(not_yet(settled(&view(objects), &target())).contains("0 of 1 control plane Machines"));
     }
 
     #[test]

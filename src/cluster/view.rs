@@ -57,6 +57,8 @@ pub trait ObjectExt {
     }
     /// Whether it is being deleted.
     fn is_deleting(&self) -> bool;
+    /// Whether no controller has ever acted on it: one leaves a status or a finalizer, and mostly both.
+    fn is_untouched(&self) -> bool;
 }
 
 impl ObjectExt for DynamicObject {
@@ -92,6 +94,11 @@ impl ObjectExt for DynamicObject {
 
     fn is_deleting(&self) -> bool {
         self.metadata.deletion_timestamp.is_some()
+    }
+
+    fn is_untouched(&self) -> bool {
+        let status = self.data.get("status").and_then(Value::as_object);
+        self.finalizers().is_empty() && status.is_none_or(serde_json::Map::is_empty)
     }
 }
 
@@ -130,11 +137,32 @@ impl ClusterView {
             .filter(move |m| m.labels().contains_key("cluster.x-k8s.io/control-plane") == control_plane)
     }
 
+    /// The infrastructure of the whole cluster that the Cluster refers to.
+    #[must_use]
+    pub fn infrastructure(&self) -> Option<&DynamicObject> {
+        self.referred("infrastructureRef")
+    }
+
     /// The control plane object that the Cluster refers to.
     #[must_use]
     pub fn control_plane(&self) -> Option<&DynamicObject> {
+        self.referred("controlPlaneRef")
+    }
+
+    /// The control plane object, when its members are no Machines but, say, Pods elsewhere: by the contract of Cluster
+    /// API one with Machines says what they are made from.
+    #[must_use]
+    pub fn control_plane_without_machines(&self) -> Option<&DynamicObject> {
+        self.control_plane().filter(|object| object.data.pointer("/spec/machineTemplate").is_none())
+    }
+
+    fn referred(&self, reference: &str) -> Option<&DynamicObject> {
         let root = self.root()?;
-        let (kind, name) = (root.text("/spec/controlPlaneRef/kind"), root.text("/spec/controlPlaneRef/name"));
-        self.of(kind).find(|object| object.name_any() == name)
+        let text = |key: &str| root.text(&format!("/spec/{reference}/{key}"));
+        let (kind, name) = (text("kind"), text("name"));
+        self.objects
+            .iter()
+            .map(AsRef::as_ref)
+            .find(|object| object.kind() == kind && object.name_any() == name)
     }
 }

@@ -4,7 +4,7 @@
 use super::{Plan, PlannedRun, Step, StepAction};
 use crate::event::LeftOutInfo;
 use crate::matrix::{Combination, Matrix};
-use crate::scenario::{Change, Problem, Problems, Scenario, Span, SwitchValue};
+use crate::scenario::{Change, CloudAccess, Problem, Problems, Scenario, Span, SwitchValue};
 use crate::stack::{Stack, StackRelease, variables};
 use crate::types::{
     CaseId, CheckName, ClusterName, CombinationId, KubernetesMinor, Namespace, Owner, ProviderKind, Release,
@@ -95,6 +95,7 @@ pub fn build(
         }
     }
     let provider = one_provider(scenarios, &mut found);
+    one_credential(scenarios, &mut found);
     if !found.errors.is_empty() {
         found
             .errors
@@ -154,6 +155,19 @@ fn one_provider(scenarios: &[Scenario], found: &mut Found) -> ProviderKind {
         }
     }
     first
+}
+
+/// The objects of a run share a namespace, and the stacks name the Secrets there: it holds one credential.
+fn one_credential(scenarios: &[Scenario], found: &mut Found) {
+    let mut all = scenarios.iter().filter_map(|scenario| Some((scenario, scenario.credentials.as_ref()?)));
+    let Some((_, first)) = all.next() else { return };
+    for (scenario, other) in all.filter(|(_, other)| *other != first) {
+        let say = |access: &CloudAccess| format!("`{}` by {}", access.cloud, access.deliver.as_str());
+        let message =
+            format!("one run has one credential: this is {}, another file has {}", say(other), say(first));
+        let problem = scenario.problem(scenario.positions.credentials, message);
+        found.error(problem.hint("run the files one after the other"));
+    }
 }
 
 fn stack_name(scenario: &Scenario) -> String {
@@ -230,6 +244,8 @@ fn planned(
         steps,
         timeouts: scenario.timeouts,
         switches: combination.values.iter().map(|(s, v)| (s.to_string(), v.to_string())).collect(),
+        credentials: scenario.credentials.clone(),
+        failure_domain: scenario.failure_domain.clone(),
         refusal: combination.refusal.as_ref().map(|pattern| pattern.0.as_str().to_owned()),
         id,
     })

@@ -17,7 +17,7 @@ pub use timetable::{Expected, Timetable, TimetableError};
 use self::cost::{Capacity, History, Resource};
 use crate::event::{LeftOutInfo, UnitInfo};
 use crate::matrix::Coverage;
-use crate::scenario::{Change, Places, Timeouts};
+use crate::scenario::{Change, CloudAccess, Places, Timeouts};
 use crate::types::{
     CaseId, CheckName, ClusterName, CombinationId, Namespace, Owner, ProviderKind, Release, RunId,
     SwitchName, SwitchValues, Target, ValueName,
@@ -106,6 +106,12 @@ pub struct PlannedRun {
     /// steps then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<String>,
+    /// The cloud that the cluster is made in; the same in all runs of a plan that have one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub credentials: Option<CloudAccess>,
+    /// The failure domain of the workers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure_domain: Option<String>,
 }
 
 /// One step of a unit between provision and tear-down.

@@ -59,5 +59,7 @@ fn sketch(scenario: &Scenario, combination: &Combination) -> Option<PlannedRun> 
         expected: Default::default(),
         digest: String::new(),
         refusal: None,
+        credentials: None,
+        failure_domain: None,
     })
 }

@@ -37,6 +37,8 @@ pub(super) fn run(switches: &[(&str, &str)], control_planes: u32, workers: u32, 
     let words: Vec<String> = switches.iter().map(|(s, v)| format!("{s}={v}")).collect();
     PlannedRun {
         refusal: None,
+        credentials: None,
+        failure_domain: None,
         digest: String::new(),
         name: words.join(" "),
         scenario: "test".into(),

@@ -3,6 +3,7 @@
 //! The callers write their intent down before they call a verb, and keep the time; nothing here prints or retries
 //! beyond a single call.
 
+use super::clouds::CloudEntry;
 use super::{Leftover, manifest};
 use crate::cluster::{Api, ApiError, Kind, Listing, ObjectExt, Observer, Why, condition, wait};
 use crate::event::{Cleanliness, Failure, FailureClass};
@@ -28,6 +29,7 @@ pub struct Capi {
     plan: Arc<Plan>,
     observer: Observer,
     kinds: Vec<Kind>,
+    cloud: Option<CloudEntry>,
 }
 
 impl Capi {
@@ -38,7 +40,13 @@ impl Capi {
         kinds.extend(Kind::from_templates(&plan.shared));
         let clusters: Vec<_> = plan.runs.iter().map(|run| run.cluster.clone()).collect();
         let observer = Observer::start(&api, &plan.namespace, &kinds, &clusters);
-        Self { api, plan, observer, kinds }
+        Self { api, plan, observer, kinds, cloud: None }
+    }
+
+    /// With the credential that the plan's clusters need.
+    #[must_use]
+    pub fn with_cloud(self, cloud: Option<CloudEntry>) -> Self {
+        Self { cloud, ..self }
     }
 
     /// The management cluster.
@@ -74,6 +82,13 @@ impl Capi {
             other => other.map(|_| ()).map_err(|error| error.failure())?,
         }
         self.api.apply(&manifest::sentinel(&self.plan), false).await.map_err(|e| e.failure())?;
+        if let (Some(access), None) = (manifest::access(&self.plan), &self.cloud) {
+            let summary = format!("the credential of the cloud `{}` was not given", access.cloud);
+            return Err(Failure::new(FailureClass::Harness, summary));
+        }
+        for object in &manifest::credentials(&self.plan, self.cloud.as_ref()) {
+            self.api.apply(object, false).await.map_err(|error| error.failure())?;
+        }
         // The ClusterClass last: its webhook looks for the templates that it refers to.
         let mut objects = manifest::shared(&self.plan);
         objects.sort_by_key(|object| object.get("kind").and_then(Value::as_str) == Some("ClusterClass"));
@@ -418,6 +433,8 @@ mod tests {
             switches: [].into(),
             expected: [].into(),
             refusal: None,
+            credentials: None,
+            failure_domain: None,
             digest: String::new(),
         };
         Plan {

@@ -1,5 +1,9 @@
 //! The objects of a planned run, as they go to the API server. Pure.
 
+mod credentials;
+
+pub use credentials::{access, credentials};
+
 use crate::plan::{Plan, PlannedRun};
 use crate::types::{Namespace, Target, label};
 use serde_json::{Map, Value, json};
@@ -94,6 +98,12 @@ fn extend(metadata: &mut Map<String, Value>, key: &str, more: Map<String, Value>
 #[must_use]
 pub fn cluster(plan: &Plan, run: &PlannedRun, target: &Target) -> Value {
     let labels = Value::Object(unit_labels(plan, run));
+    let mut own = unit_labels(plan, run);
+    own.extend(
+        run.credentials
+            .as_ref()
+            .map(|access| (credentials::LABEL.to_owned(), Value::from(credentials::label(access)))),
+    );
     let variables: Vec<Value> =
         run.variables.iter().map(|(name, value)| json!({"name": name, "value": value})).collect();
     let mut cluster = json!({
@@ -102,7 +112,7 @@ pub fn cluster(plan: &Plan, run: &PlannedRun, target: &Target) -> Value {
         "metadata": {
             "name": run.cluster.as_str(),
             "namespace": plan.namespace.as_str(),
-            "labels": labels,
+            "labels": own,
             "annotations": annotations(plan),
         },
         "spec": {
@@ -125,6 +135,11 @@ pub fn cluster(plan: &Plan, run: &PlannedRun, target: &Target) -> Value {
             },
         },
     });
+    if let Some(domain) = &run.failure_domain
+        && let Some(workers) = cluster.pointer_mut("/spec/topology/workers/machineDeployments/0")
+    {
+        workers["failureDomain"] = domain.as_str().into();
+    }
     // An empty list is refused.
     if !variables.is_empty()
         && let Some(topology) = cluster.pointer_mut("/spec/topology").and_then(Value::as_object_mut)

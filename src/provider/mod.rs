@@ -1,6 +1,7 @@
 //! Where clusters come from: make, unmake, and list what is left.
 
 pub mod capi;
+pub mod clouds;
 pub mod manifest;
 pub mod scripted;
 

@@ -17,9 +17,20 @@ pub(super) mod keys {
     pub const ROOT: &[&str] = &["apiVersion", "kind", "metadata", "spec"];
     pub const METADATA: &[&str] = &["name"];
     pub const SPEC: &[&str] = &[
-        "stack", "switches", "cover", "exclude", "include", "workers", "checks", "changes", "expect",
+        "stack",
+        "switches",
+        "cover",
+        "exclude",
+        "include",
+        "workers",
+        "checks",
+        "changes",
+        "expect",
         "timeouts",
+        "credentials",
+        "failureDomain",
     ];
+    pub const CREDENTIALS: &[&str] = &["cloud", "deliver"];
     pub const STACK: &[&str] = &["provider", "name", "source"];
     pub const SOURCE: &[&str] = &["directory", "release", "from"];
     pub const VALUE: &[&str] = &[
@@ -190,6 +201,9 @@ impl Decoder<'_> {
         let changes = self.changes(spec, &mut positions);
         let expect = self.expect(spec, &table);
         let timeouts = self.timeouts(spec);
+        let provider = stack.as_ref().map(|stack| stack.provider);
+        let credentials = self.access(spec, provider, &mut positions);
+        let failure_domain = self.failure_domain(spec);
         if let (Some(exclude), Some(include)) = (&exclude, &include) {
             self.contradictions(&table, exclude, include, &positions);
         }
@@ -206,6 +220,8 @@ impl Decoder<'_> {
             changes: changes?,
             expect: expect?,
             timeouts: timeouts?,
+            credentials: credentials?,
+            failure_domain: failure_domain?,
             source: self.source.clone(),
             positions,
         })

@@ -7,6 +7,7 @@
 //!
 //! Every step reports what it finds and goes on with the rest. Pure but for [`load`], which reads the files.
 
+mod access;
 mod boxes;
 mod decode;
 mod document;
@@ -26,6 +27,7 @@ mod text;
 mod tree;
 mod variables;
 
+pub use access::{CloudAccess, Delivery};
 pub use boxes::{MAX_BOXES, ValueBox, boxes};
 pub use document::{parse, parse_bytes};
 pub use load::load;
@@ -109,6 +111,10 @@ pub struct Scenario {
     pub expect: Vec<Expectation>,
     /// Deadlines of the phases.
     pub timeouts: Timeouts,
+    /// The cloud that the clusters are made in, where the provider has clouds.
+    pub credentials: Option<CloudAccess>,
+    /// The failure domain of the workers.
+    pub failure_domain: Option<String>,
     /// The text of the file, for problems that later steps find.
     pub source: Arc<SourceText>,
     /// Where things stand in it.
@@ -131,6 +137,8 @@ pub struct Positions {
     pub cover: Span,
     /// `spec.workers`
     pub workers: Span,
+    /// `spec.credentials`
+    pub credentials: Span,
     /// The items of `spec.checks`.
     pub checks: Vec<Span>,
     /// The items of `spec.changes`.

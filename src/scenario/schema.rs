@@ -97,6 +97,30 @@ struct Spec {
     #[schemars(length(max = 256))]
     expect: Option<Vec<Expect>>,
     timeouts: Option<Timeouts>,
+    credentials: Option<Access>,
+    /// The failure domain of the workers, e.g. an availability zone.
+    #[schemars(rename = "failureDomain", regex(pattern = r"^[A-Za-z0-9._-]+$"), length(min = 1, max = 63))]
+    failure_domain: Option<String>,
+}
+
+/// The cloud of the provider `openstack`; the secret itself is named on the command line.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Access {
+    /// The entry of clouds.yaml.
+    #[schemars(regex(pattern = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"), length(max = 40))]
+    cloud: String,
+    deliver: Option<Deliver>,
+}
+
+/// How the credential gets to the controllers.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "kebab-case", extend("default" = "clouds-yaml"))]
+enum Deliver {
+    /// The Secret `openstack`, and a ClusterResourceSet `clouds-yaml`.
+    CloudsYaml,
+    /// The Secrets and the ClusterResourceSet of the chart openstack-csp-helper.
+    CspHelper,
 }
 
 /// Which Cluster Stack.

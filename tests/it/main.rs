@@ -13,6 +13,7 @@ mod kill;
 mod kill_testbed;
 mod load;
 mod main_job;
+mod manifests;
 mod matrix;
 mod outage;
 mod refused;

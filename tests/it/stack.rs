@@ -101,6 +101,32 @@ fn the_fixture_loads() {
 }
 
 #[tokio::test]
+async fn the_rendered_fixtures_of_other_providers_are_current() {
+    let Some(helm) = from_environment("STACK_E2E_HELM") else {
+        return;
+    };
+    for (folder, name) in [
+        ("openstack/scs", "openstack-scs-1-29"),
+        ("openstack/kamaji", "openstack-kamaji-1-34"),
+        ("docker/scs", "docker-scs-1-34"),
+        ("kubevirt/scs", "kubevirt-scs-1-34"),
+        ("metal3/scs", "metal3-scs-1-34"),
+        ("hetzner/scs", "hetzner-scs-1-34"),
+    ] {
+        let source = stack::load(Path::new(&format!("{FIXTURES}/{folder}"))).unwrap();
+        let minor: KubernetesMinor = format!("1.{}", name.rsplit('-').next().unwrap()).parse().unwrap();
+        let stack = stack::render(&source, &helm, &[minor]).await.unwrap();
+        let text = std::fs::read_to_string(format!("{FIXTURES}/rendered/{name}.yaml")).unwrap();
+        let objects: Vec<Value> = serde_saphyr::from_multiple(&text).unwrap();
+        assert_eq!(
+            stack.release(minor).unwrap().objects,
+            objects,
+            "render it again: helm template {name} fixtures/stacks/{folder}/cluster-class"
+        );
+    }
+}
+
+#[tokio::test]
 async fn the_rendered_fixture_is_current() {
     let Some(helm) = from_environment("STACK_E2E_HELM") else {
         return;

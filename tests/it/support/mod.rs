@@ -68,6 +68,8 @@ fn planned(n: usize) -> PlannedRun {
         control_planes: 1,
         workers: 2,
         refusal: None,
+        credentials: None,
+        failure_domain: None,
         digest: String::new(),
         variables: [].into(),
         steps: vec![
