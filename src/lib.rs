@@ -19,6 +19,7 @@ pub mod stack;
 
 // L2
 pub mod matrix;
+pub mod release;
 pub mod results;
 
 // L3

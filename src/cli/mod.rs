@@ -12,6 +12,7 @@ mod gate;
 mod inputs;
 mod owner;
 mod plan;
+mod release;
 mod report;
 mod run;
 mod screen;
@@ -60,6 +61,8 @@ enum Command {
     Report(report::ReportArgs),
     /// Say whether a release has been tested as a policy demands: yes, no, or undecidable
     Gate(gate::GateArgs),
+    /// Build the assets of a release of a stack, or check those that are published
+    Release(release::ReleaseArgs),
     /// End the processes of runs that whoever started them has left alone
     Stop(stop::StopArgs),
     /// Find what runs have left behind, and delete it with --yes
@@ -94,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(*args).into(),
         Command::Report(args) => report::run(&args).into(),
         Command::Gate(args) => gate::run(&args).into(),
+        Command::Release(args) => release::run(&args).into(),
         Command::Stop(args) => stop::run(&args).into(),
         Command::Sweep(args) => sweep::run(&args).into(),
         Command::Testbed(args) => testbed::run(args),

@@ -170,7 +170,7 @@ fn minors(minors: &[KubernetesMinor]) -> String {
 }
 
 /// YAML as everywhere in this program: one spelling of booleans, numbers that are numbers, no merge keys, bounded.
-fn yaml_options() -> serde_saphyr::Options {
+pub(crate) fn yaml_options() -> serde_saphyr::Options {
     serde_saphyr::options! {
         strict_booleans: true,
         leading_zero_numbers_as_strings: true,

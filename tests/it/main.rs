@@ -17,6 +17,8 @@ mod manifests;
 mod matrix;
 mod outage;
 mod refused;
+mod release;
+mod release_read;
 mod report;
 mod run;
 mod scenario;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["types"],
     &["cluster", "event", "scenario", "stack"],
-    &["matrix", "results"],
+    &["matrix", "release", "results"],
     &["gate", "plan", "report"],
     &["check", "collect", "provider", "testbed"],
     &["run"],
@@ -36,6 +36,7 @@ const PURE: &[(&str, &[&str])] = &[
     ("scenario", &["load.rs"]),
     ("stack", &["discover.rs", "minor.rs", "read.rs", "render.rs", "source.rs"]),
     ("results", &["journal.rs", "file.rs"]),
+    ("release", &["folder.rs", "build.rs", "csctl.rs", "process.rs", "unpack.rs", "http.rs", "mod.rs"]),
     ("provider", &["capi.rs", "scripted.rs"]),
 ];
 

@@ -1,5 +1,6 @@
 //! What several tests share: small plans, and a run of them on scripted clusters.
 
+pub mod https;
 pub mod process;
 
 use jiff::Timestamp;
