@@ -1,7 +1,7 @@
 //! From scenario files to a plan: what `validate`, `list`, `plan` and `run` have in common.
 
 use super::exit::Exit;
-use super::{estimate, owner, screen, testbed};
+use super::{changed, estimate, owner, screen, testbed};
 use crate::check::{CHECKS, GROUPS};
 use crate::matrix::{self, Matrix, Selection, Shard};
 use crate::plan::cost::Capacity;
@@ -11,7 +11,8 @@ use crate::scenario::{self, Known, Problem, Problems, Scenario};
 use crate::stack::{self, Stack};
 use crate::testbed::Settings;
 use crate::types::{
-    CheckName, KubernetesMinor, Namespace, ProviderKind, RunId, SwitchName, ValueName, parse_duration,
+    CheckName, CombinationId, KubernetesMinor, Namespace, ProviderKind, RunId, SwitchName, ValueName,
+    parse_duration,
 };
 use clap::Args;
 use std::collections::{BTreeMap, BTreeSet};
@@ -62,6 +63,10 @@ pub(super) struct SelectArgs {
     /// Only the combinations with these ids, or starts of ids
     #[arg(long, value_name = "ID,...", value_delimiter = ',')]
     pub(super) only: Vec<String>,
+    /// Only the combinations that what has changed since this commit, branch or tag can affect: scenario files, stacks and
+    /// what links in them lead to
+    #[arg(long, value_name = "REV")]
+    changed_since: Option<String>,
     /// Only one part of the whole, e.g. 2/4
     #[arg(long, value_name = "K/N")]
     shard: Option<Shard>,
@@ -165,27 +170,28 @@ pub(super) fn grouped_checks() -> Vec<(&'static str, &'static str)> {
 
 /// Reads and checks the files.
 pub(super) fn load(args: &FileArgs) -> Result<Vec<Scenario>, Exit> {
+    with_known(&args.trust, |known| scenario::load(&args.files, known).map_err(|problems| refuse(&problems)))
+}
+
+/// What scenario files may reach, for whoever reads them.
+pub(super) fn with_known<T>(trust: &TrustArgs, read: impl FnOnce(&Known<'_>) -> T) -> T {
     let checks = grouped_checks();
     #[expect(clippy::disallowed_methods, reason = "`cli` is where the environment is read")]
-    let environment: BTreeMap<String, String> = args
-        .trust
-        .allow_env
-        .iter()
-        .filter_map(|name| Some((name.clone(), std::env::var(name).ok()?)))
-        .collect();
-    let known = Known { checks: &checks, environment, root: args.trust.root.clone() };
+    let environment: BTreeMap<String, String> =
+        trust.allow_env.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?))).collect();
+    let known = Known { checks: &checks, environment, root: trust.root.clone() };
     debug_assert!(GROUPS.iter().all(|(group, _)| checks.iter().any(|(_, known)| known == group)));
-    scenario::load(&args.files, &known).map_err(|problems| refuse(&problems))
+    read(&known)
 }
 
 /// Multiplies the files out and keeps what is asked for.
 pub(super) fn select(scenarios: &[Scenario], args: &SelectArgs) -> Result<Matrix, Exit> {
-    select_soonest(scenarios, args, &Capacity::default())
+    chosen(expanded(scenarios, args, &Capacity::default())?, args, BTreeMap::new())
 }
 
-/// The same; of the smallest covering arrays those that are done soonest under the limits. Prices come from the table and
+/// All combinations; of the smallest covering arrays those that are done soonest under the limits. Prices come from the table and
 /// not from history: the same file and limits give the same combinations, whatever has run before.
-fn select_soonest(scenarios: &[Scenario], args: &SelectArgs, capacity: &Capacity) -> Result<Matrix, Exit> {
+fn expanded(scenarios: &[Scenario], args: &SelectArgs, capacity: &Capacity) -> Result<Matrix, Exit> {
     let earlier = args.cover.earlier()?.map(|plan| plan.rows()).unwrap_or_default();
     let capacities: Vec<u64> = capacity.limits().map(|(_, amount)| amount).collect();
     let price =
@@ -198,13 +204,30 @@ fn select_soonest(scenarios: &[Scenario], args: &SelectArgs, capacity: &Capacity
         capacities: &capacities,
         slack: args.cover.slack,
     };
-    let matrix = matrix::expand(scenarios, &earlier, effort).map_err(|problems| refuse(&problems))?;
-    let selection = Selection { wanted: args.wanted.clone(), only: args.only.clone(), shard: args.shard };
+    matrix::expand(scenarios, &earlier, effort).map_err(|problems| refuse(&problems))
+}
+
+/// What is asked for of all combinations.
+fn chosen(
+    matrix: Matrix,
+    args: &SelectArgs,
+    unaffected: BTreeMap<CombinationId, String>,
+) -> Result<Matrix, Exit> {
+    let spared = unaffected.len();
+    let selection =
+        Selection { wanted: args.wanted.clone(), only: args.only.clone(), unaffected, shard: args.shard };
     let matrix = matrix::select(matrix, &selection).map_err(|error| {
         screen::error(&error, Some("`stack-e2e plan FILE` shows all combinations"));
         Exit::BadInput
     })?;
     if matrix.combinations.is_empty() {
+        if let (Some(revision), true) = (&args.changed_since, spared > 0) {
+            screen::complain(
+                &format!("no combination is affected by what has changed since {revision}"),
+                "without `--changed-since` all of them are planned",
+            );
+            return Err(Exit::NothingSelected);
+        }
         screen::complain(
             "no combination is selected",
             "`stack-e2e plan FILE` shows all of them, with their values",
@@ -212,6 +235,32 @@ fn select_soonest(scenarios: &[Scenario], args: &SelectArgs, capacity: &Capacity
         return Err(Exit::NothingSelected);
     }
     Ok(matrix)
+}
+
+/// Renders stacks, several charts at once, and keeps what they rendered to.
+pub(super) struct Renderer {
+    helm: PathBuf,
+    cache: PathBuf,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Renderer {
+    /// With the Helm of these settings.
+    pub(super) fn new(settings: &Settings) -> Result<Self, Exit> {
+        let helm = testbed::helm(settings).map_err(|error| Exit::testbed(&error))?;
+        Ok(Self { helm, cache: settings.cache_dir.join("rendered"), runtime: runtime()? })
+    }
+
+    /// Renders some minors of a stack.
+    pub(super) fn render(
+        &self,
+        source: &stack::StackSource,
+        minors: &[KubernetesMinor],
+    ) -> Result<Stack, stack::StackError> {
+        let parallel = std::thread::available_parallelism().map_or(1, usize::from);
+        let helm = stack::Helm { program: &self.helm, cache: Some(&self.cache), parallel };
+        self.runtime.block_on(stack::render_with(source, helm, minors))
+    }
 }
 
 /// Renders the stacks of the scenarios, the wanted minors of each.
@@ -247,13 +296,12 @@ pub(super) fn stacks(
     if sources.is_empty() {
         return Ok(stacks);
     }
-    let helm = testbed::helm(settings).map_err(|error| Exit::testbed(&error))?;
-    let runtime = runtime()?;
+    let renderer = Renderer::new(settings)?;
     for (scenario, source) in sources {
         let has: Vec<_> = source.minors().collect();
         // What the stack does not have is reported at its place by the plan.
         let wanted: Vec<_> = wanted(scenario).into_iter().filter(|m| has.contains(m)).collect();
-        match runtime.block_on(stack::render(&source, &helm, &wanted)) {
+        match renderer.render(&source, &wanted) {
             Ok(stack) => {
                 stacks.insert(scenario.name.to_string(), stack);
             }
@@ -303,7 +351,16 @@ pub(super) fn plan(
 ) -> Result<Plan, Exit> {
     let scenarios = load(files)?;
     let capacity = args.capacity.iter().fold(Capacity::default(), Capacity::and);
-    let matrix = select_soonest(&scenarios, &args.select, &capacity)?;
+    let matrix = expanded(&scenarios, &args.select, &capacity)?;
+    let unaffected = match &args.select.changed_since {
+        None => BTreeMap::new(),
+        Some(revision) => {
+            let options = &options(args, carry_out)?;
+            let since = changed::Since { revision, files, settings, options };
+            changed::unaffected(&scenarios, &matrix, &since)?
+        }
+    };
+    let matrix = chosen(matrix, &args.select, unaffected)?;
     plan_of(&scenarios, &matrix, args, settings, carry_out)
 }
 
@@ -319,18 +376,7 @@ pub(super) fn plan_of(
         unmanaged(scenarios)?;
     }
     let stacks = stacks(scenarios, &|scenario| plan::minors(scenario, matrix), settings)?;
-    let (run, namespace) = new_run()?;
-    let options = PlanOptions {
-        run,
-        namespace,
-        now: jiff::Timestamp::now(),
-        keep: args.keep,
-        owner: owner::this_process(),
-        concurrency: args.concurrency.map(usize::from),
-        shard: args.select.shard.map(Shard::parts),
-        keep_on_failure: carry_out.is_some_and(|how| how.keep_on_failure),
-        checks: known_checks(),
-    };
+    let options = options(args, carry_out)?;
     let (plan, warnings): (Plan, Vec<Problem>) =
         plan::build(scenarios, matrix, &stacks, &options).map_err(|problems| refuse(&problems))?;
     for warning in &warnings {
@@ -354,6 +400,22 @@ fn unmanaged(scenarios: &[Scenario]) -> Result<(), Exit> {
     };
     let problems: Vec<Problem> = scenarios.iter().filter_map(refused).collect();
     if problems.is_empty() { Ok(()) } else { Err(refuse(&Problems(problems))) }
+}
+
+/// Everything that is decided outside of planning.
+fn options(args: &PlanningArgs, carry_out: Option<CarryOut>) -> Result<PlanOptions, Exit> {
+    let (run, namespace) = new_run()?;
+    Ok(PlanOptions {
+        run,
+        namespace,
+        now: jiff::Timestamp::now(),
+        keep: args.keep,
+        owner: owner::this_process(),
+        concurrency: args.concurrency.map(usize::from),
+        shard: args.select.shard.map(Shard::parts),
+        keep_on_failure: carry_out.is_some_and(|how| how.keep_on_failure),
+        checks: known_checks(),
+    })
 }
 
 /// A new run and its namespace.

@@ -2,6 +2,7 @@
 //! is printed: data to stdout, progress and messages to stderr.
 
 mod bisect;
+mod changed;
 mod check_list;
 mod clouds;
 mod commands;
@@ -16,6 +17,7 @@ mod release;
 mod report;
 mod run;
 mod screen;
+mod stack;
 mod stop;
 mod sweep;
 pub mod testbed;
@@ -55,6 +57,8 @@ enum Command {
     List(check_list::ListArgs),
     /// Show what a run would do
     Plan(plan::PlanArgs),
+    /// Show what is read of Cluster Stacks on disk
+    Stack(stack::StackArgs),
     /// Create, check, change and delete the clusters of scenario files
     Run(Box<run::RunArgs>),
     /// Write the reports of runs again, or of several runs as one
@@ -94,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Validate(args) => validate::run(&args).into(),
         Command::List(args) => check_list::run(&args).into(),
         Command::Plan(args) => plan::run(&args).into(),
+        Command::Stack(args) => stack::run(&args).into(),
         Command::Run(args) => run::run(*args).into(),
         Command::Report(args) => report::run(&args).into(),
         Command::Gate(args) => gate::run(&args).into(),

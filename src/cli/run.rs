@@ -44,14 +44,15 @@ pub(super) struct RunArgs {
     pub(super) planning: PlanningArgs,
     /// Finish a run that was killed or interrupted: tear down what it left, then do what it has not done
     #[arg(long, value_name = "RUN", conflicts_with_all = ["files", "rerun_failed", "allow_env", "root",
-          "wanted", "only", "shard", "concurrency", "capacity", "keep", "keep_on_failure"])]
+          "wanted", "only", "shard", "changed_since", "concurrency", "capacity", "keep", "keep_on_failure"])]
     resume: Option<RunId>,
     /// Do again what did not pass in an earlier run, exactly as it was planned, as a new run; `report` takes both
-    #[arg(long, value_name = "RUN", conflicts_with_all = ["files", "allow_env", "root", "wanted", "shard"])]
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["files", "allow_env", "root", "wanted", "shard",
+          "changed_since"])]
     rerun_failed: Option<RunId>,
     /// Run combinations that tell apart which switch values the failures of these earlier runs come from
     #[arg(long, value_name = "RUN,...", value_delimiter = ',', conflicts_with_all = ["resume", "rerun_failed",
-          "wanted", "only", "shard", "since"])]
+          "wanted", "only", "shard", "since", "changed_since"])]
     bisect: Vec<RunId>,
     /// How many combinations `--bisect` runs at most
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..))]

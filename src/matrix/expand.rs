@@ -237,6 +237,21 @@ fn kept(scenario: &Scenario, row: Vec<Option<u8>>) -> Option<Vec<u8>> {
     Some(row.into_iter().enumerate().map(cell).collect())
 }
 
+/// The combination of another state of a scenario that stands for the same values: a switch that has come since has its
+/// default, and one that has gone does not count. `None` if that state did not have it, or did not allow it.
+#[must_use]
+pub fn counterpart(scenario: &Scenario, values: &SwitchValues) -> Option<Combination> {
+    let lowered = Lowered::of(scenario).ok()?;
+    let known: SwitchValues = values
+        .iter()
+        .filter(|(name, _)| scenario.switches.iter().any(|s| s.name == *name))
+        .cloned()
+        .collect();
+    let row = kept(scenario, lowered.row(&known).ok()?)?;
+    let open = row.contains(&OPEN) || lowered.broken_by(&row).is_some();
+    (!open).then(|| combination(scenario, &lowered.values(&row)))
+}
+
 fn refused(scenario: &Scenario, lowered: &Lowered<'_>, error: &CoverError) -> Problem {
     match error {
         CoverError::Contradiction { origins } => lowered.contradiction(origins),

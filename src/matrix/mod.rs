@@ -10,7 +10,7 @@ mod select;
 
 pub use blame::{NamedValues, further, suspects};
 pub use coverage::{Coverage, Part, coverage, part};
-pub use expand::{DEFAULT_SEED, DEFAULT_STEPS, Earlier, Effort, Price, PriceOf, expand};
+pub use expand::{DEFAULT_SEED, DEFAULT_STEPS, Earlier, Effort, Price, PriceOf, counterpart, expand};
 pub use select::{SelectError, Selection, Shard, select};
 
 use crate::scenario::{ClusterPatch, Pattern};

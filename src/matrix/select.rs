@@ -3,7 +3,7 @@
 use super::{Combination, LeftOut, Matrix};
 use crate::scenario::did_you_mean;
 use crate::types::{CombinationId, SwitchName, SwitchValues, ValueName};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::str::FromStr;
 
@@ -14,6 +14,8 @@ pub struct Selection {
     pub wanted: Vec<(SwitchName, ValueName)>,
     /// Ids, or starts of ids that are enough to tell one combination from the others; empty = all.
     pub only: Vec<String>,
+    /// Combinations that do not run, each with the reason, before the rest is dealt to shards.
+    pub unaffected: BTreeMap<CombinationId, String>,
     /// One part of the whole.
     pub shard: Option<Shard>,
 }
@@ -121,6 +123,9 @@ pub fn select(matrix: Matrix, selection: &Selection) -> Result<Matrix, SelectErr
             missed(&combination, &selection.wanted).map(|text| format!("not selected: --where {text}"));
         if reason.is_none() && !selection.only.is_empty() && !only.contains(combination.id.as_str()) {
             reason = Some("not selected: --only names others".to_owned());
+        }
+        if reason.is_none() {
+            reason = selection.unaffected.get(&combination.id).cloned();
         }
         if reason.is_none()
             && let Some(shard) = selection.shard

@@ -1,20 +1,26 @@
 //! A Cluster Stack on disk: its minors, its ClusterClass rendered, its variables with their schema, and whether a
-//! value has an effect. Pure but for [`load`], [`find`], [`discover`] and [`render`].
+//! value has an effect. Pure but for
+//! [`load`], [`find`], [`discover`], [`render`], [`Reads`], [`Fingerprint`] and [`git`].
 
 pub mod addon;
+mod cache;
 pub mod effect;
+pub mod git;
 pub mod gotemplate;
 mod model;
 mod parse;
 mod read;
+mod reads;
 mod render;
+mod snapshot;
 mod source;
 pub mod variables;
 
 pub use model::{
     AddonChart, AddonValues, At, Chart, Component, Dependency, Layout, MinorSource, NodeImage, StackSource,
 };
-pub use render::render;
+pub use reads::{Fingerprint, Reads};
+pub use render::{Helm, render, render_with};
 pub use source::{Found, discover, find, load};
 
 use crate::types::{KubernetesMinor, KubernetesVersion, ProviderKind, StackName};
@@ -55,6 +61,13 @@ pub struct StackRelease {
     pub objects: Vec<Value>,
     /// What the add-ons read from a cluster.
     pub addon_values: Vec<AddonValues>,
+}
+
+impl StackRelease {
+    /// Images for nodes that the chart itself brings, as objects of the OpenStack resource controller.
+    pub fn node_images(&self) -> impl Iterator<Item = NodeImage> + '_ {
+        self.objects.iter().filter_map(|object| parse::image_of_object(object, &At::default()))
+    }
 }
 
 impl Stack {

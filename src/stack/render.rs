@@ -1,10 +1,13 @@
 //! [`StackSource`] -> [`Stack`], by `helm template`. Helm gets no environment, no user configuration, no plugins and no
-//! shell, and a deadline.
+//! shell, and a deadline. It renders a copy of the chart, and what it renders may be kept: see `cache`.
 
+use super::cache::Cache;
+use super::snapshot::Snapshot;
 use super::{MinorSource, Stack, StackError, StackRelease, StackSource, yaml_options};
 use crate::types::KubernetesMinor;
+use futures::{StreamExt, TryStreamExt};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -14,28 +17,51 @@ const DEADLINE: Duration = Duration::from_secs(60);
 const MAX_OUTPUT: u64 = 8 << 20;
 const MAX_MESSAGE: u64 = 64 << 10;
 
-/// Renders these minors of a stack, each named `<provider>-<stack>-1-NN`. `helm` is a path, not a name to look up: the
-/// program gets no `PATH`.
+/// How charts are rendered.
+#[derive(Debug, Clone, Copy)]
+pub struct Helm<'a> {
+    /// The program: a path, not a name to look up, because it gets no `PATH`.
+    pub program: &'a Path,
+    /// Where what charts rendered to is kept; `None` renders each time.
+    pub cache: Option<&'a Path>,
+    /// How many charts are rendered at once.
+    pub parallel: usize,
+}
+
+/// Renders these minors of a stack, each named `<provider>-<stack>-1-NN`, one after the other and without a cache. `helm`
+/// is a path, not a name to look up.
 ///
 /// # Errors
-/// The stack lacks a minor, Helm cannot be run or refuses the chart, or the result has not exactly one ClusterClass with
-/// that name and at least one worker class.
+/// As [`render_with`].
 pub async fn render(
     source: &StackSource,
     helm: &Path,
     minors: &[KubernetesMinor],
 ) -> Result<Stack, StackError> {
+    render_with(source, Helm { program: helm, cache: None, parallel: 1 }, minors).await
+}
+
+/// Renders these minors of a stack, each named `<provider>-<stack>-1-NN`. The result does not depend on the cache.
+///
+/// # Errors
+/// The stack lacks a minor, Helm cannot be run or refuses the chart, or the result has not exactly one ClusterClass with
+/// that name and at least one worker class.
+pub async fn render_with(
+    source: &StackSource,
+    helm: Helm<'_>,
+    minors: &[KubernetesMinor],
+) -> Result<Stack, StackError> {
     let mut wanted = minors.to_vec();
     wanted.sort_unstable();
     wanted.dedup();
-    let mut releases = Vec::with_capacity(wanted.len());
+    let mut found = Vec::with_capacity(wanted.len());
     for minor in wanted {
-        let found = source.minors.iter().find(|m| m.kubernetes.minor() == minor);
-        let Some(found) = found else {
-            return Err(StackError::UnknownMinor { wanted: minor, has: source.minors().collect() });
-        };
-        releases.push(release(source, helm, found).await?);
+        let unknown = || StackError::UnknownMinor { wanted: minor, has: source.minors().collect() };
+        found.push(source.minor(minor).ok_or_else(unknown)?);
     }
+    let cache = helm.cache.and_then(|directory| Cache::of(directory, helm.program));
+    let releases = found.into_iter().map(|minor| release(source, helm.program, cache.as_ref(), minor));
+    let releases = futures::stream::iter(releases).buffered(helm.parallel.max(1)).try_collect().await?;
     Ok(Stack {
         provider: source.provider,
         name: source.name.clone(),
@@ -45,13 +71,32 @@ pub async fn render(
     })
 }
 
-async fn release(source: &StackSource, helm: &Path, minor: &MinorSource) -> Result<StackRelease, StackError> {
+async fn release(
+    source: &StackSource,
+    helm: &Path,
+    cache: Option<&Cache>,
+    minor: &MinorSource,
+) -> Result<StackRelease, StackError> {
     let release = source.release_name(minor.kubernetes.minor());
     let prepare = |source| StackError::Prepare { chart: minor.chart.clone(), source };
-    let scratch = tempfile::tempdir().map_err(prepare)?;
-    let chart = filled_in(&minor.chart, scratch.path()).map_err(prepare)?;
-    let text =
-        template(helm, &release, minor, chart.as_ref().unwrap_or(&minor.chart), scratch.path()).await?;
+    let files = Snapshot::take(&minor.chart).map_err(prepare)?;
+    let version = minor.kubernetes.to_string();
+    let key = cache.and_then(|cache| Some((cache, cache.key(&files, &[&release, &version])?)));
+    let kept = key.as_ref().and_then(|(cache, key)| cache.get(key));
+    let text = match kept {
+        Some(text) => text,
+        None => {
+            let scratch = tempfile::tempdir().map_err(prepare)?;
+            // Helm names the folder of a chart in what it complains about.
+            let chart = scratch.path().join("cluster-class");
+            files.write(&chart).map_err(prepare)?;
+            let text = template(helm, &release, minor, &chart, scratch.path()).await?;
+            if let Some((cache, key)) = &key {
+                cache.put(key, &text);
+            }
+            text
+        }
+    };
     let wrong =
         |why: String| StackError::Output { chart: minor.chart.clone(), release: release.clone(), why };
     let objects: Vec<Value> = serde_saphyr::from_multiple_with_options(&text, yaml_options())
@@ -145,36 +190,6 @@ async fn bounded(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> std::io::R
     Ok(bytes)
 }
 
-/// Charts of stacks that are not released yet have no version but a place for one; a copy with a version stands in.
-fn filled_in(chart: &Path, scratch: &Path) -> std::io::Result<Option<PathBuf>> {
-    let Ok(metadata) = std::fs::read_to_string(chart.join("Chart.yaml")) else {
-        return Ok(None);
-    };
-    if !metadata.contains("<<") {
-        return Ok(None);
-    }
-    let copy = scratch.join("chart");
-    copy_folder(chart, &copy)?;
-    let version = regex::Regex::new(r"<<\s*\.\w+\s*>>").map_err(std::io::Error::other)?;
-    std::fs::write(copy.join("Chart.yaml"), version.replace_all(&metadata, "v0").as_bytes())?;
-    Ok(Some(copy))
-}
-
-fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let (path, target) = (entry.path(), to.join(entry.file_name()));
-        // `load` has seen to it that links stay within the repository; links to folders are left out.
-        if entry.file_type()?.is_dir() {
-            copy_folder(&path, &target)?;
-        } else if path.is_file() {
-            std::fs::copy(&path, &target)?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Layout;
@@ -255,17 +270,59 @@ mod tests {
         assert!(error.contains("within 60 s"), "{error}");
     }
 
-    #[test]
-    fn a_version_is_filled_in() {
-        let directory = tempfile::tempdir().unwrap();
+    /// A program that Helm's place is given to; what it is does not matter where the cache is named by the test.
+    async fn cached(source: &StackSource, cache: &Cache) -> Result<StackRelease, StackError> {
+        release(source, Path::new(STAND_IN), Some(cache), &source.minors[0]).await
+    }
+
+    #[tokio::test]
+    async fn the_cache_never_answers_for_other_files() {
+        // The stand-in notes that it ran, and renders what the file `more` in the chart says.
+        let (directory, source) = stand_in("");
+        let ran = directory.path().join("ran");
         let chart = directory.path().join("cluster-class");
-        std::fs::create_dir_all(chart.join("templates")).unwrap();
-        std::fs::write(chart.join("templates/a.yaml"), "a").unwrap();
-        std::fs::write(chart.join("Chart.yaml"), "version: << .ClusterClassVersion >>\n").unwrap();
-        let copy = filled_in(&chart, directory.path()).unwrap().unwrap();
-        assert_eq!(std::fs::read_to_string(copy.join("Chart.yaml")).unwrap(), "version: v0\n");
-        assert!(copy.join("templates/a.yaml").exists());
-        std::fs::write(chart.join("Chart.yaml"), "version: v1\n").unwrap();
-        assert_eq!(filled_in(&chart, directory.path()).unwrap(), None);
+        let script = format!("echo x >>'{}'\ncat \"$3/more\"", ran.display());
+        std::fs::write(chart.join("script"), script).unwrap();
+        let runs = || std::fs::read_to_string(&ran).unwrap_or_default().lines().count();
+        let write = |text: &str| std::fs::write(chart.join("more"), text).unwrap();
+        let one = Cache::named(&directory.path().join("cache"), "one");
+        write(CLASS);
+        let first = cached(&source, &one).await.unwrap();
+        assert_eq!((cached(&source, &one).await.unwrap(), runs()), (first.clone(), 1));
+        // Another content, another file, another version, another name, another Helm.
+        let other = CLASS.replace("w2", "w3");
+        write(&other);
+        assert_eq!(cached(&source, &one).await.unwrap().worker_classes, ["w1", "w3"]);
+        assert_eq!(runs(), 2);
+        std::fs::write(chart.join("values.yaml"), "a: b").unwrap();
+        cached(&source, &one).await.unwrap();
+        assert_eq!(runs(), 3);
+        let mut newer = source.clone();
+        newer.minors[0].kubernetes = "v1.34.8".parse().unwrap();
+        cached(&newer, &one).await.unwrap();
+        assert_eq!(runs(), 4);
+        let mut renamed = source.clone();
+        renamed.name = StackName::new("scs2").unwrap();
+        assert!(
+            cached(&renamed, &one).await.unwrap_err().to_string().contains("instead of docker-scs2-1-34")
+        );
+        assert_eq!(runs(), 5);
+        cached(&source, &Cache::named(&directory.path().join("cache"), "two")).await.unwrap();
+        assert_eq!(runs(), 6);
+        // All of these are kept by now; and the first content still has its own.
+        cached(&source, &one).await.unwrap();
+        cached(&newer, &one).await.unwrap();
+        std::fs::remove_file(chart.join("values.yaml")).unwrap();
+        write(CLASS);
+        assert_eq!((cached(&source, &one).await.unwrap(), runs()), (first, 6));
+        // What is another one each time is rendered each time, and a refusal is not kept.
+        write(&format!("{CLASS}# now\n"));
+        cached(&source, &one).await.unwrap();
+        cached(&source, &one).await.unwrap();
+        assert_eq!(runs(), 8);
+        write("no YAML: [");
+        for _ in 0..2 {
+            assert!(cached(&source, &one).await.unwrap_err().to_string().contains("not YAML"));
+        }
     }
 }

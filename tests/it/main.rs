@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests")]
 
 mod broken;
+mod changed;
 mod cli;
 mod covering;
 mod covering_engine;
