@@ -167,6 +167,7 @@ pub struct AddonValues {
 
 /// A version that a minor has in place of the one in a chart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Component {
     /// The key: `occm`, `cinder_csi`, or the name of a stage or of a chart.
     pub name: String,

@@ -105,12 +105,9 @@ impl Reader {
         match path.canonicalize() {
             Ok(target) if target.starts_with(&self.root) => true,
             Ok(target) => {
-                let root = self.root.display().to_string();
-                let why = format!(
-                    "is a link to {}, which is {} and leads out of the repository {root}",
-                    shown(),
-                    target.display()
-                );
+                let (link, target) = (shown(), target.display().to_string());
+                let real = if link == target { String::new() } else { format!(" ({target})") };
+                let why = format!("is a link to {link}{real}, which leads out of the repository");
                 self.problem(path, why);
                 false
             }

@@ -337,9 +337,7 @@ mod tests {
         let link = |target| [("csctl.yaml", one.as_str()), chart, ("cluster-class/templates/x", target)];
         check(
             &link("-> /etc/passwd"),
-            Err(
-                "templates/x: is a link to /etc/passwd, which is /etc/passwd and leads out of the repository",
-            ),
+            Err("templates/x: is a link to /etc/passwd, which leads out of the repository"),
         );
         check(&link("-> ../nowhere"), Err("is a link to ../nowhere, which leads nowhere"));
         check(&link("-> ../Chart.yaml"), Ok(&["v1.34.7"]));

@@ -298,3 +298,46 @@ async fn published_stacks_are_understood() {
     }
     assert_eq!(rendered, 20, "minors of the three states");
 }
+
+/// `stack-e2e stack` in the folder of this repository, so that paths are the same everywhere.
+fn stack_command(arguments: &[&str]) -> Option<std::process::Output> {
+    let helm = from_environment("STACK_E2E_HELM")?;
+    let home = crate::support::process::Home::new();
+    let cache = home.path("cache").display().to_string();
+    let mut command = home.stack_e2e(&["stack", "--cache-dir", &cache]);
+    command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).env("STACK_E2E_TESTBED_HELM", helm);
+    Some(command.output().unwrap())
+}
+
+#[test]
+fn stacks_are_shown() {
+    let Some(output) = stack_command(&["fixtures/stacks/layouts/minors", "fixtures/stacks/layouts/versions"])
+    else {
+        return;
+    };
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    insta::assert_snapshot!("shown_as_table", String::from_utf8(output.stdout).unwrap());
+    let output = stack_command(&["fixtures/stacks/layouts/versions", "--minor", "1.34"]).unwrap();
+    insta::assert_snapshot!("shown_in_detail", String::from_utf8(output.stdout).unwrap());
+    let output = stack_command(&["fixtures/stacks/layouts/versions", "--format", "json"]).unwrap();
+    let all: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let minor = &all["stacks"][0];
+    assert_eq!(minor["variables"][0]["default"], "octavia-amphora");
+    assert_eq!(minor["patches"][2]["name"], "network_mtu");
+    let wait = &minor["addons"]["hooks"]["AfterControlPlaneInitialized"][0]["after"];
+    assert_eq!(wait["objects"][0]["apiVersion"], "apps/v1");
+    assert_eq!(wait["condition"], "agent.status.numberReady == agent.status.desiredNumberScheduled");
+    assert_eq!(minor["components"][1]["appliesTo"][0], "ccm/openstack-cloud-controller-manager");
+    assert_eq!(all["problems"], json!([]));
+}
+
+#[test]
+fn problems_of_stacks_are_shown_at_their_lines() {
+    let Some(output) = stack_command(&["fixtures/stacks/broken"]) else { return };
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+    insta::assert_snapshot!("shown_with_problems", String::from_utf8(output.stderr).unwrap());
+    let output = stack_command(&["fixtures/stacks/layouts/versions", "--minor", "1.20"]).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no stack has 1.20"));
+}
