@@ -67,6 +67,9 @@ pub(super) struct SelectArgs {
     /// what links in them lead to
     #[arg(long, value_name = "REV")]
     changed_since: Option<String>,
+    /// Of those only so many that every tuple of values which the change can touch is in one of them
+    #[arg(long, requires = "changed_since")]
+    affected: bool,
     /// Only one part of the whole, e.g. 2/4
     #[arg(long, value_name = "K/N")]
     shard: Option<Shard>,
@@ -357,7 +360,11 @@ pub(super) fn plan(
         Some(revision) => {
             let options = &options(args, carry_out)?;
             let since = changed::Since { revision, files, settings, options };
-            changed::unaffected(&scenarios, &matrix, &since)?
+            let mut unaffected = changed::unaffected(&scenarios, &matrix, &since)?;
+            if args.select.affected {
+                matrix::spare_more(&scenarios, &matrix, &mut unaffected);
+            }
+            unaffected
         }
     };
     let matrix = chosen(matrix, &args.select, unaffected)?;

@@ -1,5 +1,6 @@
 //! Scenarios x selection -> the combinations to run, and those left out, each with its reason. Pure.
 
+mod affected;
 mod blame;
 pub mod cover;
 mod coverage;
@@ -8,6 +9,7 @@ pub mod formats;
 mod lower;
 mod select;
 
+pub use affected::spare_more;
 pub use blame::{NamedValues, further, suspects};
 pub use coverage::{Coverage, Part, coverage, part};
 pub use expand::{DEFAULT_SEED, DEFAULT_STEPS, Earlier, Effort, Price, PriceOf, counterpart, expand};

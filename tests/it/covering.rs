@@ -5,10 +5,12 @@
 use crate::matrix::{own, scenario};
 use crate::scenario::{all_match, cases, expect_file, known, read};
 use proptest::prelude::*;
-use stack_e2e::matrix::{Combination, Earlier, Effort, Matrix, Price, Selection, coverage, expand, select};
+use stack_e2e::matrix::{
+    Combination, Earlier, Effort, Matrix, Price, Selection, coverage, expand, select, spare_more,
+};
 use stack_e2e::scenario::{Problems, Scenario, parse_bytes};
 use stack_e2e::types::{CombinationId, SwitchName};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 fn fixture(name: &str) -> Scenario {
@@ -252,4 +254,54 @@ proptest! {
         let again = expand(std::slice::from_ref(&scenario), &[], effort(2)).unwrap();
         prop_assert_eq!(again, matrix);
     }
+}
+
+#[test]
+fn of_what_a_change_affects_enough_is_run_to_cover_what_it_touches() {
+    let mut fewer = 0;
+    for name in ["twelve-switches", "covering-array", "openstack-big-switches"] {
+        let scenario = fixture(name);
+        let matrix = array(&scenario);
+        for switch in &scenario.switches {
+            for value in &switch.values {
+                let touched = (switch.name.clone(), value.name.clone());
+                let has = |c: &&Combination| c.values.contains(&touched);
+                let (affected, others): (Vec<_>, Vec<_>) = matrix.combinations.iter().partition(has);
+                let mut unaffected: BTreeMap<CombinationId, String> =
+                    others.iter().map(|c| (c.id.clone(), "not affected".to_owned())).collect();
+                spare_more(std::slice::from_ref(&scenario), &matrix, &mut unaffected);
+                let stay: Vec<&&Combination> =
+                    affected.iter().filter(|c| !unaffected.contains_key(&c.id)).collect();
+                let word = format!("{}={}", touched.0, touched.1);
+                let of = |rows: &mut dyn Iterator<Item = &Combination>| -> BTreeSet<Pair> {
+                    rows.flat_map(|c| pairs(&c.values).collect::<Vec<_>>())
+                        .filter(|p| p.contains(&word))
+                        .collect()
+                };
+                // Nothing that can be touched is lost.
+                let before = of(&mut affected.iter().copied());
+                assert_eq!(of(&mut stay.iter().map(|c| **c)), before, "{name} {word}");
+                for row in &affected {
+                    let must = row.refusal.is_some() || scenario.include.contains(&row.values);
+                    assert!(!must || !unaffected.contains_key(&row.id), "{name} {}", row.name());
+                }
+                fewer += affected.len() - stay.len();
+            }
+        }
+        // All of them, or none: nothing is added.
+        let mut none = BTreeMap::new();
+        spare_more(std::slice::from_ref(&scenario), &matrix, &mut none);
+        assert!(none.is_empty());
+        // A combination that is affected for another reason than a value of its own stays.
+        let last = matrix.combinations.last().unwrap();
+        let mut others: BTreeMap<CombinationId, String> = matrix
+            .combinations
+            .iter()
+            .filter(|c| c.id != last.id)
+            .map(|c| (c.id.clone(), String::new()))
+            .collect();
+        spare_more(std::slice::from_ref(&scenario), &matrix, &mut others);
+        assert!(!others.contains_key(&last.id));
+    }
+    assert!(fewer > 0, "no change needs fewer combinations than it affects");
 }

@@ -1,6 +1,7 @@
 //! Everything that looks at variables: patches of the ClusterClass, extensions, values of add-ons; and what comes of
 //! each with one set of variables.
 
+use super::selector;
 use crate::stack::AddonValues;
 use crate::stack::gotemplate::{Error, Reads, Template, Val};
 use serde_json::Value;
@@ -32,6 +33,10 @@ pub(super) enum Look {
     Patch {
         enabled: Option<Source>,
         values: Vec<Source>,
+    },
+    /// A patch of which no definition selects a template of the class.
+    Nowhere {
+        sources: Vec<Source>,
     },
     /// An extension decides; nothing is known here.
     External,
@@ -87,15 +92,18 @@ pub(super) enum Outcome {
 }
 
 impl Looker {
-    /// A patch of a ClusterClass.
-    pub(super) fn patch(patch: &Value) -> Self {
+    /// A patch of this ClusterClass. Definitions that select none of its templates do nothing and are left out.
+    pub(super) fn patch(patch: &Value, class: &Value) -> Self {
         let name = patch.get("name").and_then(Value::as_str).unwrap_or("a patch without a name");
         let enabled =
             patch.get("enabledIf").and_then(Value::as_str).filter(|e| !e.is_empty()).map(Source::template);
-        let definitions = patch.get("definitions").and_then(Value::as_array);
-        let from = definitions
+        let definitions: Vec<&Value> =
+            patch.get("definitions").and_then(Value::as_array).into_iter().flatten().collect();
+        let applying: Vec<&Value> =
+            definitions.iter().copied().filter(|d| selector::applies(class, d)).collect();
+        let nowhere = applying.is_empty() && !definitions.is_empty();
+        let from = if nowhere { definitions } else { applying }
             .into_iter()
-            .flatten()
             .filter_map(|d| d.get("jsonPatches")?.as_array())
             .flatten()
             .filter(|p| matches!(p.get("op").and_then(Value::as_str), Some("add" | "replace")))
@@ -108,6 +116,8 @@ impl Looker {
         });
         let look = if patch.get("external").is_some_and(|e| !e.is_null()) {
             Look::External
+        } else if nowhere {
+            Look::Nowhere { sources: enabled.into_iter().chain(values).collect() }
         } else {
             Look::Patch { enabled, values: values.collect() }
         };
@@ -122,6 +132,7 @@ impl Looker {
     pub(super) fn mentions(&self, place: &Place<'_>) -> bool {
         match &self.look {
             Look::Patch { enabled, values } => enabled.iter().chain(values).any(|s| s.mentions(place)),
+            Look::Nowhere { sources } => sources.iter().any(|s| s.mentions(place)),
             Look::External => true,
             Look::Addon(Source::Template { text, .. }) => has_word(text, place.name),
             Look::Addon(source) => source.mentions(place),
@@ -133,7 +144,9 @@ impl Looker {
             (Ok(outcome), _) => outcome,
             // Less is known here of what an add-on sees than of what a patch sees, so its failure may be ours.
             (Err(Error::Unknown(why)), _) | (Err(Error::Fails(why)), Look::Addon(_)) => Outcome::Unknown(why),
-            (Err(Error::Fails(why)), Look::Patch { .. } | Look::External) => Outcome::Fails(why),
+            (Err(Error::Fails(why)), Look::Patch { .. } | Look::Nowhere { .. } | Look::External) => {
+                Outcome::Fails(why)
+            }
         }
     }
 
@@ -148,6 +161,7 @@ impl Looker {
                 }
                 Ok(Outcome::On(values.iter().map(|v| render(v, &data)).collect::<Result<_, _>>()?))
             }
+            Look::Nowhere { .. } => Ok(Outcome::Off),
             Look::External => Err(Error::Unknown("a runtime extension decides".into())),
             Look::Addon(source) => Ok(Outcome::On(vec![render(source, &addon_data(variables))?])),
         }

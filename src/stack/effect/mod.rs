@@ -8,6 +8,7 @@
 //! no other value). What cannot be evaluated is said to be unknown.
 
 mod looker;
+mod selector;
 
 use self::looker::{Look, Looker, Outcome, Place, Source};
 use super::AddonValues;
@@ -100,8 +101,8 @@ struct Judge<'a> {
 
 impl<'a> Judge<'a> {
     fn new(class: &'a Value, addons: &[AddonValues], values: &'a BTreeMap<String, Value>) -> Self {
-        let patches =
-            class.pointer("/spec/patches").and_then(Value::as_array).into_iter().flatten().map(Looker::patch);
+        let patches = class.pointer("/spec/patches").and_then(Value::as_array).into_iter().flatten();
+        let patches = patches.map(|patch| Looker::patch(patch, class));
         let addons = addons.iter().map(Looker::addon);
         let lookers = patches.chain(addons).collect();
         let mut judge = Self { class, values, lookers, with: Vec::new() };
@@ -175,7 +176,10 @@ impl<'a> Judge<'a> {
         let lookers = || self.lookers.iter().zip(&self.with).filter(|(l, _)| l.mentions(place));
         let off: Vec<&str> =
             lookers().filter(|(_, o)| **o == Outcome::Off).map(|(l, _)| l.name.as_str()).collect();
-        let why = if literals.is_empty() && !off.is_empty() && off.len() == lookers().count() {
+        let nowhere = lookers().all(|(l, _)| matches!(l.look, Look::Nowhere { .. }));
+        let why = if nowhere && !off.is_empty() {
+            format!("what looks at it selects no template of the class: {}", off.join(", "))
+        } else if literals.is_empty() && !off.is_empty() && off.len() == lookers().count() {
             format!(
                 "what looks at it is off with the other variables of this combination: {}",
                 off.join(", ")
@@ -210,7 +214,7 @@ impl<'a> Judge<'a> {
             let sources = match &looker.look {
                 Look::Patch { enabled, values } => enabled.iter().chain(values).collect(),
                 Look::Addon(source) => vec![source],
-                Look::External => Vec::new(),
+                Look::Nowhere { .. } | Look::External => Vec::new(),
             };
             for source in sources {
                 if let Source::Template { reads, .. } = source {
@@ -534,6 +538,33 @@ mod tests {
         // An unknown patch that does not look at the variable says nothing about it.
         let patches = json!([on("p", "{{ nosuch .id }}"), on("ovn", r#"{{ eq .lb "ovn" }}"#)]);
         assert_eq!(messages(&patches, &json!({"lb": "ovn"})), Vec::<String>::new());
+    }
+
+    #[test]
+    fn patches_that_select_nothing_have_no_effect() {
+        let mut patch = set("p", "", json!({"variable": "name"}));
+        let select = |worker: &str| {
+            json!({"apiVersion": "g/v1", "kind": "M",
+                "matchResources": {"machineDeploymentClass": {"names": [worker]}}})
+        };
+        let messages = |patch: &Value| -> Vec<String> {
+            let mut class = class(&json!([patch]));
+            class["spec"]["workers"]["machineDeployments"] = json!([{"class": "default-worker", "template":
+                {"infrastructure": {"ref": {"apiVersion": "g/v1", "kind": "M", "name": "w"}}}}]);
+            let found = problems(&class, &[], &values(&json!({"name": "x"})));
+            found.into_iter().map(|p| p.message).collect()
+        };
+        patch["definitions"][0]["selector"] = select("default-worker");
+        assert_eq!(messages(&patch), Vec::<String>::new());
+        patch["definitions"][0]["selector"] = select("worker");
+        let why = "the value `x` of `name` changes nothing in ClusterClass c: what looks at it selects no template of the class: p";
+        assert_eq!(messages(&patch), [why]);
+        // One definition that selects something is enough, and what it reads alone counts.
+        let mut other = patch["definitions"][0].clone();
+        other["selector"] = select("default-*");
+        other["jsonPatches"][0]["valueFrom"] = json!({"variable": "id"});
+        patch["definitions"].as_array_mut().unwrap().push(other);
+        assert!(messages(&patch)[0].contains("variable \"id\" does not exist"));
     }
 
     #[test]
