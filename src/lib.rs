@@ -24,6 +24,7 @@ pub mod results;
 
 // L3
 pub mod gate;
+pub mod lint;
 pub mod plan;
 pub mod report;
 

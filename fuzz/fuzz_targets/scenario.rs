@@ -13,7 +13,7 @@ const CHECKS: &[(&str, &str)] = &[("cluster-available", "smoke"), ("dns", "smoke
 
 fuzz_target!(|bytes: &[u8]| {
     let environment = [("YAWOL_FLAVOR_ID".to_owned(), "m1.large".to_owned())].into();
-    let known = Known { checks: CHECKS, environment, root: None };
+    let known = Known { checks: CHECKS, environment, ..Known::default() };
     match parse_bytes(bytes, Path::new("fuzz.yaml"), &known) {
         Ok(scenario) => {
             let all = matches!(scenario.cover, Cover::All);

@@ -51,6 +51,7 @@ impl Commands {
             again.extend(args.files.iter().map(|file| file.display().to_string()));
             again.extend(args.trust.words());
             again.extend(args.planning.select.cover.words());
+            again.extend(args.planning.access.words());
             // Limits have a say in which covering array it is.
             again
                 .extend(args.planning.capacity.iter().flat_map(|c| ["--capacity".to_owned(), c.to_string()]));

@@ -42,6 +42,8 @@ pub(super) struct GateArgs {
     trust: TrustArgs,
     #[command(flatten)]
     testbed: super::testbed::RunTestbedArgs,
+    #[command(flatten)]
+    access: super::release::AccessArgs,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -142,7 +144,7 @@ fn candidate(args: &GateArgs, scenario: &Scenario) -> Result<Candidate, Exit> {
             }
             digest.to_ascii_lowercase()
         }
-        None => inputs::digest(scenario, minor, &args.release, &args.testbed.settings())?,
+        None => inputs::digest(scenario, minor, &args.release, &args.testbed.settings(), &args.access)?,
     };
     Ok(Candidate { release: args.release.clone(), digest, minor })
 }

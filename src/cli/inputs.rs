@@ -1,7 +1,8 @@
 //! From scenario files to a plan: what `validate`, `list`, `plan` and `run` have in common.
 
 use super::exit::Exit;
-use super::{changed, estimate, owner, screen, testbed};
+use super::release::AccessArgs;
+use super::{changed, estimate, owner, published, screen, testbed};
 use crate::check::{CHECKS, GROUPS};
 use crate::matrix::{self, Matrix, Selection, Shard};
 use crate::plan::cost::Capacity;
@@ -38,6 +39,9 @@ pub(super) struct TrustArgs {
     /// Refuse stacks outside this directory
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
+    /// With --root: let scenario files name releases on other machines whose place starts so, e.g. oci://host/kaas/
+    #[arg(long, value_name = "START")]
+    allow_from: Vec<String>,
 }
 
 impl TrustArgs {
@@ -49,6 +53,9 @@ impl TrustArgs {
         }
         if let Some(root) = &self.root {
             words.extend(["--root".to_owned(), root.display().to_string()]);
+        }
+        for start in &self.allow_from {
+            words.extend(["--allow-from".to_owned(), start.clone()]);
         }
         words
     }
@@ -150,6 +157,8 @@ pub(super) struct PlanningArgs {
     /// How long `sweep` leaves the objects of the run alone while nobody can tell whether the run still lives
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "12h")]
     pub(super) keep: Duration,
+    #[command(flatten)]
+    pub(super) access: AccessArgs,
 }
 
 fn parse_where(text: &str) -> Result<(SwitchName, ValueName), String> {
@@ -182,7 +191,8 @@ pub(super) fn with_known<T>(trust: &TrustArgs, read: impl FnOnce(&Known<'_>) -> 
     #[expect(clippy::disallowed_methods, reason = "`cli` is where the environment is read")]
     let environment: BTreeMap<String, String> =
         trust.allow_env.iter().filter_map(|name| Some((name.clone(), std::env::var(name).ok()?))).collect();
-    let known = Known { checks: &checks, environment, root: trust.root.clone() };
+    let (root, places) = (trust.root.clone(), trust.allow_from.clone());
+    let known = Known { checks: &checks, environment, root, places };
     debug_assert!(GROUPS.iter().all(|(group, _)| checks.iter().any(|(_, known)| known == group)));
     read(&known)
 }
@@ -271,12 +281,21 @@ pub(super) fn stacks(
     scenarios: &[Scenario],
     wanted: &dyn Fn(&Scenario) -> BTreeSet<KubernetesMinor>,
     settings: &Settings,
+    access: &AccessArgs,
 ) -> Result<BTreeMap<String, Stack>, Exit> {
     let mut problems = Vec::new();
     let mut sources = Vec::new();
     for scenario in scenarios.iter().filter(|scenario| scenario.stack.provider != ProviderKind::Scripted) {
-        let wanted = &scenario.stack;
-        match stack::find(&wanted.directory, wanted.root.as_deref(), wanted.provider, &wanted.name) {
+        let selector = &scenario.stack;
+        let (directory, root) = match published::folder(scenario, &wanted(scenario), access, settings)? {
+            Ok(Some(unpacked)) => (unpacked, None),
+            Ok(None) => (selector.directory.clone(), selector.root.as_deref()),
+            Err(wrong) => {
+                problems.extend(wrong);
+                continue;
+            }
+        };
+        match stack::find(&directory, root, selector.provider, &selector.name) {
             Ok(source) => {
                 if source.name != scenario.stack.name || source.provider != scenario.stack.provider {
                     let found = format!("{}-{}", source.provider, source.name);
@@ -382,7 +401,8 @@ pub(super) fn plan_of(
     if carry_out.is_some_and(|how| !how.kubeconfig) {
         unmanaged(scenarios)?;
     }
-    let stacks = stacks(scenarios, &|scenario| plan::minors(scenario, matrix), settings)?;
+    let minors = |scenario: &Scenario| plan::minors(scenario, matrix);
+    let stacks = stacks(scenarios, &minors, settings, &args.access)?;
     let options = options(args, carry_out)?;
     let (plan, warnings): (Plan, Vec<Problem>) =
         plan::build(scenarios, matrix, &stacks, &options).map_err(|problems| refuse(&problems))?;
@@ -455,11 +475,12 @@ pub(super) fn digest(
     minor: KubernetesMinor,
     release: &str,
     settings: &Settings,
+    access: &AccessArgs,
 ) -> Result<String, Exit> {
     if scenario.stack.provider == ProviderKind::Scripted {
         return Ok(plan::digest(None, release));
     }
-    let stacks = stacks(std::slice::from_ref(scenario), &|_| [minor].into(), settings)?;
+    let stacks = stacks(std::slice::from_ref(scenario), &|_| [minor].into(), settings, access)?;
     let rendered = stacks.get(scenario.name.as_str()).and_then(|stack| stack.release(minor));
     match rendered {
         Some(rendered) if rendered.class == release => Ok(plan::digest(Some(rendered), release)),

@@ -11,8 +11,10 @@ mod estimate;
 mod exit;
 mod gate;
 mod inputs;
+mod lint;
 mod owner;
 mod plan;
+mod published;
 mod release;
 mod report;
 mod run;
@@ -67,6 +69,8 @@ enum Command {
     Gate(gate::GateArgs),
     /// Build the assets of a release of a stack, or check those that are published
     Release(release::ReleaseArgs),
+    /// Find where the stacks of a repository are inconsistent, over their minors and with each other
+    Lint(lint::LintArgs),
     /// End the processes of runs that whoever started them has left alone
     Stop(stop::StopArgs),
     /// Find what runs have left behind, and delete it with --yes
@@ -102,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(*args).into(),
         Command::Report(args) => report::run(&args).into(),
         Command::Gate(args) => gate::run(&args).into(),
+        Command::Lint(args) => lint::run(&args).into(),
         Command::Release(args) => release::run(&args).into(),
         Command::Stop(args) => stop::run(&args).into(),
         Command::Sweep(args) => sweep::run(&args).into(),

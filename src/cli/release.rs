@@ -138,6 +138,14 @@ impl AccessArgs {
         Client::new(access).map_err(|error| unreadable(&error))
     }
 
+    /// As words of a command line.
+    pub(super) fn words(&self) -> Vec<String> {
+        let flag = |name: &str, path: &Option<PathBuf>| {
+            path.iter().flat_map(|path| [name.to_owned(), path.display().to_string()]).collect::<Vec<_>>()
+        };
+        [flag("--ca", &self.ca), flag("--csctl", &self.csctl)].concat()
+    }
+
     /// `csctl`, to build with.
     pub(super) fn builder(&self) -> Result<Builder, Exit> {
         let csctl = self.csctl.clone().or_else(|| testbed::on_path("csctl")).ok_or_else(|| {

@@ -32,7 +32,7 @@ pub(super) mod keys {
     ];
     pub const CREDENTIALS: &[&str] = &["cloud", "deliver"];
     pub const STACK: &[&str] = &["provider", "name", "source"];
-    pub const SOURCE: &[&str] = &["directory", "release", "from"];
+    pub const SOURCE: &[&str] = &["directory", "build", "release", "from"];
     pub const VALUE: &[&str] = &[
         "name",
         "variables",

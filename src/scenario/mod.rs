@@ -72,6 +72,8 @@ pub struct Known<'a> {
     pub environment: BTreeMap<String, String>,
     /// When given, the directory of a stack must be inside.
     pub root: Option<PathBuf>,
+    /// With a root: starts of places on other machines that releases may be read from, e.g. `oci://registry/kaas/`.
+    pub places: Vec<String>,
 }
 
 impl<'a> Known<'a> {
@@ -131,7 +133,7 @@ pub struct Positions {
     pub provider: Span,
     /// `spec.stack.name`
     pub stack: Span,
-    /// `spec.stack.source.directory`
+    /// `spec.stack.source.directory`, or `release`
     pub directory: Span,
     /// `spec.cover`
     pub cover: Span,
@@ -181,6 +183,31 @@ pub struct StackSelector {
     pub directory: PathBuf,
     /// Links in the stack must not lead out of this folder; without it, of the git work tree.
     pub root: Option<PathBuf>,
+    /// Who makes a release of the directory, which is tested then; without it, the directory itself is.
+    pub build: Option<BuildWith>,
+    /// Releases in place of a directory.
+    pub published: Option<Published>,
+}
+
+/// Who makes a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum BuildWith {
+    /// This program.
+    Own,
+    /// `csctl`.
+    Csctl,
+}
+
+/// Releases that are read from where they are published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// Their names, one for each minor.
+    pub releases: Vec<String>,
+    /// Where each name stands.
+    pub positions: Vec<Span>,
+    /// Where they are: a directory, already resolved, `oci://...` or `github:...`.
+    pub from: String,
 }
 
 /// A named axis.

@@ -135,17 +135,30 @@ struct Stack {
     source: Source,
 }
 
-/// Where the stack is found.
+/// Where the stack is found: in a folder, or as releases.
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
+#[schemars(deny_unknown_fields, extend("oneOf" = [{"required": ["directory"]}, {"required": ["release", "from"]}]))]
 struct Source {
     /// The folder of the stack, relative to this file.
     #[schemars(length(min = 1, max = 1024))]
-    directory: String,
-    /// A release; not read by this version.
-    release: Option<String>,
-    /// Where the release is; not read by this version.
+    directory: Option<String>,
+    /// Who makes a release of the folder, which is tested then.
+    build: Option<super::BuildWith>,
+    /// A release, or one for each minor.
+    release: Option<Releases>,
+    /// Where they are: a directory relative to this file, oci://host/repository or github:owner/repository.
+    #[schemars(length(min = 1, max = 1024))]
     from: Option<String>,
+}
+
+/// Names of releases.
+#[derive(JsonSchema)]
+#[schemars(untagged)]
+enum Releases {
+    /// One.
+    One(String),
+    /// One for each minor.
+    Several(#[schemars(length(min = 1, max = 16))] Vec<String>),
 }
 
 /// The axes: switches that the harness knows, and others that set variables of the ClusterClass.

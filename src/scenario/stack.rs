@@ -2,8 +2,9 @@
 
 use super::decode::{Decoder, Fields};
 use super::document::keys;
-use super::problem::{name_hint, one_of, quote};
-use super::{Positions, StackSelector};
+use super::problem::{Span, name_hint, one_of, quote};
+use super::tree::{Kind, Node};
+use super::{BuildWith, Positions, Published, StackSelector};
 use crate::types::{ProviderKind, StackName};
 use std::path::{Component, Path, PathBuf};
 
@@ -33,31 +34,99 @@ impl Decoder<'_> {
             positions.stack = node.span;
             self.name(node, "the stack name", StackName::new)
         });
-        let directory = self.source(&stack, positions);
+        let source = self.source(&stack, positions);
         let root = self.known.root.clone();
-        Some(StackSelector { provider: provider?, name: name?, directory: directory?, root })
+        let Source { directory, build, published } = source?;
+        Some(StackSelector { provider: provider?, name: name?, directory, root, build, published })
     }
 
-    fn source(&mut self, stack: &Fields<'_>, positions: &mut Positions) -> Option<PathBuf> {
-        let hint = "write `source: {directory: path/to/stack}`, relative to this file";
+    fn source(&mut self, stack: &Fields<'_>, positions: &mut Positions) -> Option<Source> {
+        let hint = "write `source: {directory: path/to/stack}`, relative to this file, or \
+                    `source: {release: openstack-scs-1-34-v1, from: oci://host/repository}`";
         let node = self.required(stack, "source", "`stack`", hint)?;
         let at = stack.entry("source").map_or(node.span, |e| e.key_span);
         let source = self.map(node, at, "`source`", keys::SOURCE)?;
-        if let Some(entry) = source.entry("release").or(source.entry("from")) {
-            let message = "this version reads stacks from directories only, not from releases";
-            self.problem(entry.key_span, message, hint);
+        let Some(release) = source.entry("release") else {
+            if let Some(entry) = source.entry("from") {
+                let message = "`from` says where a release is, and there is no `release`";
+                self.problem(entry.key_span, message, hint);
+                return None;
+            }
+            let node = self.required(&source, "directory", "`source`", hint)?;
+            positions.directory = node.span;
+            let text = self.string(node, "`directory`")?.to_owned();
+            let directory = self.directory(&text, node.span, "`directory`")?;
+            let build = match source.entry("build").map(|entry| &entry.value) {
+                None => None,
+                Some(node) => Some(match self.string(node, "`build`")? {
+                    "own" => BuildWith::Own,
+                    "csctl" => BuildWith::Csctl,
+                    other => {
+                        let message = format!("nobody called {} builds releases", quote(other));
+                        self.problem(node.span, message, "use `own` or `csctl`");
+                        return None;
+                    }
+                }),
+            };
+            return Some(Source { directory, build, published: None });
+        };
+        positions.directory = release.value.span;
+        for key in ["directory", "build"] {
+            if let Some(entry) = source.entry(key) {
+                let message = format!("`{key}` cannot stand beside `release`, which is built already");
+                self.problem(entry.key_span, message, hint);
+                return None;
+            }
+        }
+        let nodes: Vec<&Node> = match &release.value.kind {
+            Kind::List(_) => {
+                self.list(&release.value, "`release`", 16, "name a release for each minor")?.iter().collect()
+            }
+            _ => vec![&release.value],
+        };
+        let mut releases = Vec::new();
+        for node in &nodes {
+            let name = self.string(node, "`release`")?;
+            let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+            if name.is_empty()
+                || name.len() > 128
+                || !name.bytes().all(plain)
+                || releases.iter().any(|r| r == name)
+            {
+                let message = format!("{} is not the name of a release, or stands there twice", quote(name));
+                self.problem(node.span, message, "releases are named as openstack-scs-1-34-v1");
+                return None;
+            }
+            releases.push(name.to_owned());
+        }
+        let node = self.required(&source, "from", "`source`", hint)?;
+        let text = self.string(node, "`from`")?.to_owned();
+        let remote = text.starts_with("oci://") || text.starts_with("github:");
+        let directory = if remote { PathBuf::new() } else { self.directory(&text, node.span, "`from`")? };
+        if remote
+            && self.known.root.is_some()
+            && !self.known.places.iter().any(|start| text.starts_with(start))
+        {
+            let message =
+                format!("{} is on another machine, which this command does not allow", quote(&text));
+            self.problem(node.span, message, "whoever runs it can allow it with `--allow-from START`");
             return None;
         }
-        let node = self.required(&source, "directory", "`source`", hint)?;
-        positions.directory = node.span;
-        let text = self.string(node, "`directory`")?;
+        let from = if remote { text } else { directory.display().to_string() };
+        let positions = nodes.iter().map(|node| node.span).collect();
+        Some(Source { directory, build: None, published: Some(Published { releases, positions, from }) })
+    }
+
+    /// A path, resolved against the folder of the file.
+    fn directory(&mut self, text: &str, span: Span, what: &str) -> Option<PathBuf> {
         if text.is_empty() || text.len() > 1024 || text.chars().any(super::problem::is_hostile) {
-            self.problem(node.span, "`directory` is a path of 1 to 1024 visible characters", hint);
+            let message = format!("{what} is a path of 1 to 1024 visible characters");
+            self.problem(span, message, "write `source: {directory: path/to/stack}`, relative to this file");
             return None;
         }
         if text.contains("${") {
-            let message = "`directory` cannot refer to the environment; only variables can";
-            self.problem(node.span, message, "write the path, relative to this file");
+            let message = format!("{what} cannot refer to the environment; only variables can");
+            self.problem(span, message, "write the path, relative to this file");
             return None;
         }
         let folder = self.source.file().parent().unwrap_or(Path::new(""));
@@ -67,11 +136,18 @@ impl Decoder<'_> {
         {
             let message = format!("the directory {} leads out of the allowed one", quote(text));
             let hint = format!("stacks of this command must be inside {}", quote(&root.to_string_lossy()));
-            self.problem(node.span, message, hint);
+            self.problem(span, message, hint);
             return None;
         }
         Some(directory)
     }
+}
+
+/// Where a stack is, checked.
+struct Source {
+    directory: PathBuf,
+    build: Option<BuildWith>,
+    published: Option<Published>,
 }
 
 /// Whether a path leaves `root`, as far as its text tells. Links are followed by [`super::load`].

@@ -12,6 +12,7 @@ mod gate;
 mod hostile;
 mod kill;
 mod kill_testbed;
+mod lint;
 mod load;
 mod main_job;
 mod manifests;

@@ -47,7 +47,7 @@ pub fn scenario(provider: &str, stack: &str, kubernetes: &str, more: &str) -> Sc
     };
     let checks: Vec<(&str, &str)> =
         CHECKS.iter().flat_map(|check| check.groups.iter().map(|group| (check.name, *group))).collect();
-    let known = Known { checks: &checks, environment: BTreeMap::new(), root: None };
+    let known = Known { checks: &checks, ..Known::default() };
     scenario::parse(&text, Path::new("golden.yaml"), &known)
         .unwrap_or_else(|problems| panic!("{problems:#?}\n{text}"))
 }

@@ -260,7 +260,7 @@ fn an_archive_is_the_same_each_time() {
 }
 
 /// The files of a stack in the layout of today.
-const STACK: &[(&str, &str)] = &[
+pub const STACK: &[(&str, &str)] = &[
     (
         "csctl.yaml",
         "apiVersion: csctl.clusterstack.x-k8s.io/v1alpha1\nconfig:\n  clusterStackName: scs\n  kubernetesVersion: v1.34.7\n  \
@@ -281,10 +281,13 @@ const STACK: &[(&str, &str)] = &[
     ),
     ("cluster-addon/cni/Chart.yaml", "apiVersion: v2\nname: cni\nversion: v1\n"),
     ("cluster-addon/cni/templates/a.yaml", "a: {{ .Values.b }}\n"),
-    ("clusteraddon.yaml", "addonStages:\n  AfterControlPlaneInitialized:\n  - {name: cni, action: apply}\n"),
+    (
+        "clusteraddon.yaml",
+        "apiVersion: clusteraddonconfig.x-k8s.io/v1alpha1\nclusterAddonVersion: clusteraddons.clusterstack.x-k8s.io/v1alpha1\naddonStages:\n  AfterControlPlaneInitialized:\n  - {name: cni, action: apply}\n",
+    ),
 ];
 
-fn stack(files: &[(&str, &str)]) -> tempfile::TempDir {
+pub fn stack(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (path, text) in files {
         let path = folder.path().join(path);
@@ -305,7 +308,7 @@ fn changed<'a>(changes: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
     files
 }
 
-async fn built(folder: &Path, mode: Mode, builder: &Builder) -> Result<release::Built, String> {
+pub async fn built(folder: &Path, mode: Mode, builder: &Builder) -> Result<release::Built, String> {
     let folder = release::open(folder, None).map_err(|error| error.to_string())?;
     let versioned =
         release::versions(&folder.config, &folder.files, mode).map_err(|error| error.to_string())?;

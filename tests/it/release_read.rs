@@ -1,11 +1,11 @@
 //! Releases are read from a registry and from GitHub, by their real protocols over TLS, and from a directory.
 
-use super::release::release;
+use super::release::{STACK, built, release, stack};
 use crate::support::https::{Request, Response, Server};
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use stack_e2e::release::read::{Access, Client, Place, read};
-use stack_e2e::release::{Files, ReleaseName};
+use stack_e2e::release::{Builder, Files, Mode, ReleaseName};
 use stack_e2e::types::Secret;
 use std::sync::Arc;
 
@@ -52,7 +52,11 @@ fn media_type(name: &str) -> &'static str {
 
 /// A registry as the distribution specification describes it, with one repository and one tag.
 fn registry(fault: Fault) -> Server {
-    let assets = Arc::new(release().assets);
+    registry_of(release().assets, fault)
+}
+
+fn registry_of(assets: Files, fault: Fault) -> Server {
+    let assets = Arc::new(assets);
     Server::start(move |request: &Request, host| {
         let authorization = request.headers.get("authorization").map(String::as_str);
         if let Some(query) = request.path.strip_prefix("/token") {
@@ -311,4 +315,78 @@ fn a_release_is_read_from_a_directory() {
     let error = fetch(&place, Access::default()).unwrap_err();
     assert!(error.contains("`x` in it is not a file"), "{error}");
     assert!(fetch("/nonexistent", Access::default()).unwrap_err().starts_with("Unreadable"));
+}
+
+const SCENARIO: &str = "apiVersion: e2e.clusterstack.x-k8s.io/v1alpha1
+kind: Scenario
+metadata: {name: published}
+spec:
+  stack:
+    provider: docker
+    name: scs
+    source: {release: docker-scs-1-34-v2, from: FROM}
+  switches: {kubernetes: [\"1.34\"], controlPlanes: [1]}
+  checks: [smoke]
+";
+
+/// What `plan` says of the scenario: the status, stdout and stderr.
+fn planned(folder: &std::path::Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_stack-e2e"))
+        .args(["plan", "--format", "json", "scenario.yaml", "--cache-dir"])
+        .arg(folder.join("cache"))
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[tokio::test]
+async fn a_scenario_names_a_release() {
+    let Some(helm) = std::env::var_os("STACK_E2E_HELM") else {
+        println!("skipped: STACK_E2E_HELM names no Helm to build and render a release with");
+        return;
+    };
+    let source = stack(STACK);
+    let version = |text: &str| text.parse().unwrap();
+    let mode = Mode::Custom { cluster_stack: version("v2"), cluster_addon: version("v3"), node_image: None };
+    let release =
+        built(source.path(), mode, &Builder::Own { helm: helm.clone().into() }).await.unwrap().release;
+    let server = registry_of(release.assets.clone(), Fault::None);
+    let folder = tempfile::tempdir().unwrap();
+    let from = format!("oci://{}/kaas/stacks", server.host());
+    std::fs::write(folder.path().join("scenario.yaml"), SCENARIO.replace("FROM", &from)).unwrap();
+    let helm = format!("helm={}", std::path::Path::new(&helm).display());
+    let ca = server.ca.display().to_string();
+    let plain = ["--binary", &helm, "--ca", &ca];
+    let (status, plan, error) = planned(folder.path(), &plain);
+    assert_eq!(status, Some(0), "{error}");
+    let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
+    assert_eq!(plan["runs"][0]["release"]["class"], "docker-scs-1-34-v2", "{plan}");
+    // Files of strangers name no machines.
+    let rooted = [&plain[..], &["--root", "."]].concat();
+    let (status, _, error) = planned(folder.path(), &rooted);
+    assert_eq!(status, Some(2), "{error}");
+    assert!(error.contains("is on another machine") && error.contains("scenario.yaml:8:"), "{error}");
+    let allowed = [&rooted[..], &["--allow-from", "oci://localhost:"]].concat();
+    assert_eq!(planned(folder.path(), &allowed).0, Some(0));
+    // A release that contradicts its name is tested by nobody.
+    let mut wrong = release.assets;
+    let metadata = String::from_utf8(wrong["metadata.yaml"].clone()).unwrap().replace("v1.34.7", "v1.33.7");
+    wrong.insert("metadata.yaml".into(), metadata.into_bytes());
+    let server = registry_of(wrong, Fault::None);
+    let from = format!("oci://{}/kaas/stacks", server.host());
+    std::fs::write(folder.path().join("scenario.yaml"), SCENARIO.replace("FROM", &from)).unwrap();
+    let ca = server.ca.display().to_string();
+    let (status, _, error) = planned(folder.path(), &["--binary", &helm, "--ca", &ca]);
+    assert_eq!(status, Some(2), "{error}");
+    assert!(error.contains("[metadata-kubernetes]") && error.contains("scenario.yaml:8:"), "{error}");
+    // One is built from the folder, and tested in its place.
+    let own = format!("{{directory: \"{}\", build: own}}", source.path().display());
+    let text = SCENARIO.replace("{release: docker-scs-1-34-v2, from: FROM}", &own);
+    std::fs::write(folder.path().join("scenario.yaml"), text).unwrap();
+    let (status, plan, error) = planned(folder.path(), &plain);
+    assert_eq!(status, Some(0), "{error}");
+    assert!(plan.contains("docker-scs-1-34-v0-sha."), "{plan}");
 }

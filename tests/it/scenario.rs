@@ -18,7 +18,7 @@ const CHECKS: &[(&str, &str)] = &[
 
 pub fn known() -> Known<'static> {
     let environment = ["YAWOL_FLAVOR_ID", "YAWOL_IMAGE_ID"].map(|n| (n.to_owned(), format!("value-of-{n}")));
-    Known { checks: CHECKS, environment: environment.into(), root: None }
+    Known { checks: CHECKS, environment: environment.into(), ..Known::default() }
 }
 
 pub fn read(text: &str) -> Result<Scenario, Problems> {
