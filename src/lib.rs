@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! scenario files -> scenario -> matrix -> plan -> run -> events -> results -> report (terminal, JUnit, JSON)
-//!                                                  |-> provider, check, collect -> cluster (kube)
+//!                                                  |-> provider, check, collect -> cluster (kube), cloud (OpenStack)
 //! ```
 //!
 //! The modules below stand in the order of the pipeline, lowest layer first; a module uses lower layers only,
@@ -12,6 +12,7 @@
 pub mod types;
 
 // L1
+pub mod cloud;
 pub mod cluster;
 pub mod event;
 pub mod scenario;

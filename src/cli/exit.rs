@@ -15,6 +15,8 @@ pub(super) enum Exit {
     Infrastructure,
     /// Something of ours is left, or nobody knows.
     NotProvenClean,
+    /// The cloud lacks what the plan needs.
+    NotThere,
     /// Nothing was selected.
     NothingSelected,
     /// As a run's report says.
@@ -39,6 +41,7 @@ impl From<Exit> for ExitCode {
             Exit::BadInput => 2,
             Exit::Infrastructure => ExitStatus::Inconclusive.code(),
             Exit::NotProvenClean => ExitStatus::NotProvenClean.code(),
+            Exit::NotThere => 5,
             Exit::NothingSelected => ExitStatus::NothingSelected.code(),
             Exit::Run(status) => status.code(),
         })

@@ -4,6 +4,7 @@
 mod bisect;
 mod changed;
 mod check_list;
+mod cloud;
 mod clouds;
 mod commands;
 mod completions;
@@ -14,6 +15,7 @@ mod inputs;
 mod lint;
 mod owner;
 mod plan;
+mod preflight;
 mod published;
 mod release;
 mod report;
@@ -22,6 +24,7 @@ mod screen;
 mod stack;
 mod stop;
 mod sweep;
+mod sweep_cloud;
 pub mod testbed;
 mod users;
 mod validate;
@@ -48,6 +51,7 @@ Exit codes:
     2  bad input or usage; nothing was touched
     3  infrastructure or the harness itself failed; inconclusive; clean
     4  not proven clean (overrides 1 and 3)
+    5  the cloud cannot carry the plan out; nothing was touched
     6  nothing selected
   130  interrupted (SIGINT); 143 terminated (SIGTERM): `run --resume` or `sweep` finishes";
 

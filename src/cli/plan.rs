@@ -2,7 +2,7 @@
 
 use super::exit::Exit;
 use super::inputs::{self, FileArgs, PlanningArgs};
-use super::{estimate, screen};
+use super::{estimate, preflight, screen};
 use crate::plan::schedule::{Item, shards as shard};
 use crate::plan::{Difference, Plan, PlannedRun, StepAction};
 use crate::report::{self, zuul};
@@ -20,6 +20,13 @@ pub(super) struct PlanArgs {
     planning: PlanningArgs,
     #[command(flatten)]
     testbed: super::testbed::RunTestbedArgs,
+    /// Ask this cloud of clouds.yaml whether it can carry the plan out, and plan with what is left of its quotas; `-`: the
+    /// one that OS_CLOUD names, or the only one
+    #[arg(long, value_name = "NAME")]
+    cloud: Option<String>,
+    /// The region, when the cloud has several
+    #[arg(long, value_name = "REGION", requires = "cloud")]
+    region: Option<String>,
     /// How to show it; json is exactly what `run` would do, zuul is data for zuul_return
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -49,7 +56,7 @@ pub(super) fn run(args: &PlanArgs) -> Exit {
     if args.format == Format::Zuul {
         screen::for_zuul(args.to.clone());
     }
-    match inputs::plan(&args.files, &args.planning, &args.testbed.settings(), None) {
+    match planned(args) {
         Ok(plan) => {
             screen::data(&match args.format {
                 Format::Table => match difference(&plan, &args.planning) {
@@ -69,6 +76,23 @@ pub(super) fn run(args: &PlanArgs) -> Exit {
         }
         Err(exit) => exit,
     }
+}
+
+fn planned(args: &PlanArgs) -> Result<Plan, Exit> {
+    let settings = args.testbed.settings();
+    let plan = |planning: &PlanningArgs| inputs::plan(&args.files, planning, &settings, None);
+    let first = plan(&args.planning)?;
+    let Some(name) = &args.cloud else { return Ok(first) };
+    let capacity = preflight::judged(name, args.region.as_deref(), &first)?;
+    let Some(timetable) = first.timetable.as_ref().filter(|_| capacity.limits().next().is_some()) else {
+        return Ok(first);
+    };
+    // What is given by hand counts where it is less than what is left.
+    let mut limits = timetable.capacity.clone();
+    for (resource, left) in capacity.limits() {
+        limits.limit(resource, limits.get(resource).map_or(left, |given| given.min(left)));
+    }
+    plan(&PlanningArgs { capacity: vec![limits], ..args.planning.clone() })
 }
 
 /// The combinations with the numbers of their shards, balanced by what they are expected to take. A combination's shard

@@ -3,6 +3,7 @@
 use super::commands::command;
 use super::exit::Exit;
 use super::owner::{Life, life};
+use super::sweep_cloud::{self, CloudSweepArgs, Wanted};
 use super::testbed::FindTestbedArgs;
 use super::{inputs, screen, users};
 use crate::cluster::Api;
@@ -35,6 +36,8 @@ pub(super) struct SweepArgs {
     /// How long the deletion of one run may take
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "10m")]
     timeout: Duration,
+    #[command(flatten)]
+    cloud: CloudSweepArgs,
     #[command(flatten)]
     testbed: FindTestbedArgs,
 }
@@ -96,6 +99,10 @@ impl Found {
 }
 
 pub(super) fn run(args: &SweepArgs) -> Exit {
+    if let Some(name) = &args.cloud.cloud {
+        let wanted = Wanted { name, run: args.run.as_ref(), yes: args.yes, timeout: args.timeout };
+        return sweep_cloud::run(&args.cloud, &wanted);
+    }
     match (args.provider, &args.kubeconfig) {
         (Place::Scripted, _) => in_ledger(args),
         (Place::Embedded, Some(file)) => match inputs::runtime() {

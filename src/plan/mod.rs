@@ -6,7 +6,7 @@ pub mod cost;
 mod price;
 pub mod schedule;
 #[cfg(test)]
-mod test_runs;
+pub(crate) mod test_runs;
 mod timetable;
 
 pub use admission::Admission;

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 /// A run of the scenario `test` that checks the cluster, and upgrades it if wanted.
-pub(super) fn run(switches: &[(&str, &str)], control_planes: u32, workers: u32, upgrade: bool) -> PlannedRun {
+pub(crate) fn run(switches: &[(&str, &str)], control_planes: u32, workers: u32, upgrade: bool) -> PlannedRun {
     let name = |(s, v): &(&str, &str)| (SwitchName::new(*s).unwrap(), ValueName::new(*v).unwrap());
     let id = CombinationId::new("test", &switches.iter().map(name).collect::<Vec<_>>());
     let release = |minor: &str| Release {
@@ -58,13 +58,13 @@ pub(super) fn run(switches: &[(&str, &str)], control_planes: u32, workers: u32, 
 }
 
 /// The run with these ClusterClass variables.
-pub(super) fn with(mut run: PlannedRun, variables: &[(&str, &str)]) -> PlannedRun {
+pub(crate) fn with(mut run: PlannedRun, variables: &[(&str, &str)]) -> PlannedRun {
     run.variables = variables.iter().map(|(n, v)| ((*n).to_owned(), Value::from(*v))).collect();
     run
 }
 
 /// A plan of these runs on OpenStack, without a timetable.
-pub(super) fn plan(runs: Vec<PlannedRun>, concurrency: usize) -> Plan {
+pub(crate) fn plan(runs: Vec<PlannedRun>, concurrency: usize) -> Plan {
     Plan {
         coverage: vec![],
         places: [].into(),

@@ -3,6 +3,7 @@
 pub mod capi;
 pub mod clouds;
 pub mod manifest;
+pub mod preflight;
 pub mod scripted;
 
 use crate::types::{ObjectRef, RunId};

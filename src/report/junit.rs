@@ -82,7 +82,7 @@ fn write(report: &RunReport, max_body: usize) -> Result<Vec<u8>, SerializeError>
 }
 
 /// The schema has no `skipped` on the root element, but the writer insists on it.
-fn without_skipped_total(xml: Vec<u8>) -> Vec<u8> {
+pub(super) fn without_skipped_total(xml: Vec<u8>) -> Vec<u8> {
     let Ok(text) = std::str::from_utf8(&xml) else {
         return xml;
     };

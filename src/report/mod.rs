@@ -2,6 +2,7 @@
 //! metrics and the last screen; and what is going to happen, as pictures. Knows no Kubernetes; returns text or bytes, or draws
 //! to the target it is given.
 
+mod cloud;
 mod coverage;
 mod facts;
 mod gantt;
@@ -16,6 +17,7 @@ pub mod terminal;
 mod text;
 pub mod zuul;
 
+pub use cloud::Sweep as CloudSweep;
 pub use coverage::coverage;
 pub use facts::Facts;
 pub use gantt::{Bar, gantt};

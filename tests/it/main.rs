@@ -5,6 +5,7 @@
 mod broken;
 mod changed;
 mod cli;
+mod cloud;
 mod covering;
 mod covering_engine;
 mod expression;

@@ -1,6 +1,7 @@
 //! What several tests share: small plans, and a run of them on scripted clusters.
 
 pub mod https;
+pub mod openstack;
 pub mod process;
 
 use jiff::Timestamp;
