@@ -131,6 +131,8 @@ impl Places<'_> {
         if touched.unknown {
             return Ok(None);
         }
+        let unchanged =
+            || format!("not affected: nothing that it is made of has changed since {}", self.since.revision);
         let mut comparison = None;
         let mut verdicts = Vec::new();
         for combination in combinations {
@@ -140,21 +142,23 @@ impl Places<'_> {
                 .iter()
                 .chain(minors.iter().filter_map(|minor| touched.minors.get(minor)).flatten())
                 .collect();
-            verdicts.push(match files.first() {
-                None => Verdict::Spared(format!(
-                    "not affected: nothing that it is made of has changed since {}",
-                    self.since.revision
-                )),
+            // A minor that the stack does not have may have gone with the change.
+            let absent = minors.iter().find(|minor| source.is_some() && !touched.minors.contains_key(minor));
+            let first = files.first().map(|first| shown(first, files.len()));
+            let first = first.or_else(|| Some(format!("the stack has no {}", absent?)));
+            verdicts.push(match first {
+                None => Verdict::Spared(unchanged()),
                 Some(first) => {
                     let compared = comparison
                         .get_or_insert_with(|| self.compare(scenario, source.as_ref(), combinations));
                     match compared.as_ref().map(|found| found.verdict(combination, &minors)) {
                         Ok(Some(difference)) => Verdict::Affected(difference),
+                        Ok(None) if files.is_empty() => Verdict::Spared(unchanged()),
                         Ok(None) => Verdict::Spared(format!(
                             "not affected: files have changed since {}, but nothing that it is made of",
                             self.since.revision
                         )),
-                        Err(why) => Verdict::Affected(format!("{} ({why})", shown(first, files.len()))),
+                        Err(why) => Verdict::Affected(format!("{first} ({why})")),
                     }
                 }
             });
@@ -164,33 +168,36 @@ impl Places<'_> {
 
     fn touched(&self, scenario: &Scenario, source: Option<&StackSource>) -> Result<Touched, Exit> {
         let mut touched = Touched { file: Vec::new(), minors: BTreeMap::new(), unknown: false };
-        let own = Reads::file(&scenario.file);
-        match self.changed(&scenario.file, &own)? {
-            Some(files) => touched.file = files,
-            None => touched.unknown = true,
+        match self.changed(&scenario.file, &[Reads::file(&scenario.file)])?.as_deref() {
+            Some([files]) => touched.file.clone_from(files),
+            _ => touched.unknown = true,
         }
-        for minor in source.into_iter().flat_map(|source| &source.minors) {
-            let reads = Reads::of(minor, &scenario.stack.directory);
-            match self.changed(&scenario.stack.directory, &reads)? {
-                Some(files) => {
-                    touched.minors.insert(minor.kubernetes.minor(), files);
-                }
-                None => touched.unknown = true,
+        let minors = source.map(|source| source.minors.as_slice()).unwrap_or_default();
+        let reads: Vec<Reads> =
+            minors.iter().map(|minor| Reads::of(minor, &scenario.stack.directory)).collect();
+        match self.changed(&scenario.stack.directory, &reads) {
+            _ if reads.is_empty() => {}
+            Ok(Some(files)) => {
+                let minors = minors.iter().map(|minor| minor.kubernetes.minor());
+                touched.minors = minors.zip(files).collect();
             }
+            Ok(None) => touched.unknown = true,
+            Err(exit) => return Err(exit),
         }
         Ok(touched)
     }
 
-    /// The changed files among what is read; `None` if no repository knows.
-    fn changed(&self, at: &Path, reads: &Reads) -> Result<Option<Vec<PathBuf>>, Exit> {
+    /// The changed files among what each of these reads; `None` if the repository does not know all of it.
+    fn changed(&self, at: &Path, reads: &[Reads]) -> Result<Option<Vec<Vec<PathBuf>>>, Exit> {
         let Some(revision) = self.revision(at) else { return Ok(None) };
-        let outside = reads.paths().iter().any(|path| !path.starts_with(revision.top()));
-        if outside {
+        let paths: BTreeSet<&PathBuf> = reads.iter().flat_map(Reads::paths).collect();
+        if paths.iter().any(|path| !path.starts_with(revision.top())) {
             return Ok(None);
         }
-        let among: Vec<PathBuf> = reads.paths().iter().cloned().collect();
+        let among: Vec<PathBuf> = paths.into_iter().cloned().collect();
         let changed = self.runtime.block_on(revision.changed(&among)).map_err(|error| refuse(&error))?;
-        Ok(Some(changed.into_iter().filter(|file| reads.touched_by(file)).collect()))
+        let of = |reads: &Reads| changed.iter().filter(|file| reads.touched_by(file)).cloned().collect();
+        Ok(Some(reads.iter().map(of).collect()))
     }
 
     /// Both states, planned; or why they cannot be compared.

@@ -135,6 +135,17 @@ impl Revision {
             let mut arguments = vec!["ls-files", "--others", "-z", "--"];
             arguments.extend(among.iter().map(|path| if path.is_empty() { "." } else { path }));
             names.extend(git(&self.top, &arguments, None).await?);
+            // Files that git has been told not to look at may be anything.
+            arguments[1] = "-v";
+            for line in git(&self.top, &arguments, None).await?.split(|byte| *byte == 0) {
+                if let [tag, b' ', name @ ..] = line
+                    && (tag.is_ascii_lowercase() || *tag == b'S')
+                {
+                    names.push(0);
+                    names.extend(name);
+                    names.push(0);
+                }
+            }
         }
         let names = names.split(|byte| *byte == 0).filter(|name| !name.is_empty());
         Ok(names.map(|name| self.top.join(OsStr::from_bytes(name))).collect())

@@ -326,6 +326,15 @@ const ROWS: &[Row] = &[
         &["folders 1.34 *", "upgrade 1.33 *"],
     ),
     (
+        "a file that git has been told not to look at",
+        |r| {
+            let file = format!("{SCS}/versions.yaml");
+            r.git(&["update-index", "--assume-unchanged", &file]);
+            r.replace(&file, "occm: 2.33.1", "occm: 2.33.2");
+        },
+        &["shared 1.33 *"],
+    ),
+    (
         "one more minor",
         |r| {
             copy(&r.path(&format!("{ALPHA}/1-34")), &r.path(&format!("{ALPHA}/1-35")));
@@ -376,6 +385,7 @@ fn each_kind_of_change_affects_what_it_can_affect_and_nothing_else() {
         .collect();
     let mut wrong = Vec::new();
     for (what, change, patterns) in ROWS {
+        first.git(&["update-index", "--no-assume-unchanged", &format!("{SCS}/versions.yaml")]);
         first.git(&["reset", "-q", "--hard", "main"]);
         first.git(&["clean", "-qfd"]);
         first.git(&["checkout", "-q", "--detach"]);
@@ -453,4 +463,21 @@ fn revisions_that_cannot_be_compared_with_are_refused() {
     let output = command.current_dir(&to).env("STACK_E2E_TESTBED_HELM", &repository.helm).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("is in a git repository"));
+}
+
+#[test]
+fn a_minor_that_is_gone_is_not_left_out_in_silence() {
+    let Some(repository) = Repository::new() else { return };
+    fs::remove_dir_all(repository.path(&format!("{ALPHA}/1-34"))).unwrap();
+    // What starts on it cannot be planned, and that is said.
+    let output = repository.run(&["plan", "openstack/folders.yaml", "--changed-since", "HEAD"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("the stack has no release for Kubernetes 1.34"), "{told}");
+    // What was upgraded to it does something else now.
+    let upgrade = BTreeSet::from(["upgrade 1.33 ovn".to_owned(), "upgrade 1.33 plain".to_owned()]);
+    assert_eq!(repository.affected("openstack/upgrade.yaml", "HEAD"), upgrade);
+    // One that never was there is no change.
+    repository.commit("gone");
+    assert_eq!(repository.affected("openstack/upgrade.yaml", "HEAD"), BTreeSet::new());
 }

@@ -341,3 +341,49 @@ fn problems_of_stacks_are_shown_at_their_lines() {
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("no stack has 1.20"));
 }
+
+const YAWOL: &str = "apiVersion: e2e.clusterstack.x-k8s.io/v1alpha1
+kind: Scenario
+metadata: {name: yawol}
+spec:
+  stack: {provider: openstack, name: scs, source: {directory: REPOSITORY}}
+  switches:
+    kubernetes: [\"1.29\", \"1.30\", \"1.31\"]
+    controlPlanes: [1, 3]
+    yawol:
+      - name: \"off\"
+      - name: \"on\"
+        variables:
+          workload_loadbalancer: yawol
+          yawol_flavor_id: 0a79590e-10d7-4c2c-8f69-ca0a2c6208d2
+          yawol_image_id: f0b2ef46-f0ff-43d2-9c08-f58a5a6e9060
+  checks: [smoke]
+";
+
+#[test]
+fn a_published_stack_is_planned_and_a_typo_told_at_its_line() {
+    let Some(upstream) = crate::support::upstream() else { return };
+    let Some(helm) = from_environment("STACK_E2E_HELM") else { return };
+    let home = crate::support::process::Home::new();
+    // The repository as a whole: the stack is found in it by its name.
+    let repository = upstream.join("cluster-stacks/2025-02-with-yawol-switch").display().to_string();
+    let yawol = YAWOL.replace("REPOSITORY", &repository);
+    let plan = |text: &str| {
+        std::fs::write(home.path("yawol.yaml"), text).unwrap();
+        let cache = home.path("cache").display().to_string();
+        let mut command = home.stack_e2e(&["plan", "yawol.yaml", "--format", "json", "--cache-dir", &cache]);
+        command.env("STACK_E2E_TESTBED_HELM", &helm).output().unwrap()
+    };
+    let output = plan(&yawol);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let planned: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(planned["runs"].as_array().unwrap().len(), 12);
+    let output = plan(&yawol.replace("workload_loadbalancer: yawol", "workload_loadbalancer: octavia-onv"));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    let message = "the value `octavia-onv` of `workload_loadbalancer` changes nothing in ClusterClass openstack-scs-1-29-v1";
+    assert!(
+        told.contains(message) && told.contains("yawol.yaml:13:11") && told.contains("`octavia-ovn`"),
+        "{told}"
+    );
+}
