@@ -5,6 +5,7 @@ use super::inputs::{self, FileArgs, SelectArgs, TrustArgs};
 use super::{report, run, screen};
 use crate::event::{Cleanliness, Outcome};
 use crate::gate::{self, Answer, Candidate, Judgement, Surroundings, TestResult};
+use crate::report::zuul::{self, Artifact};
 use crate::results::{ExitStatus, Verdict, write_atomically};
 use crate::scenario::{Known, MAX_FILE, Policy, Scenario};
 use crate::types::{CheckName, KubernetesMinor};
@@ -35,9 +36,12 @@ pub(super) struct GateArgs {
     /// Write release notes in Markdown to this file
     #[arg(long, value_name = "FILE")]
     notes: Option<PathBuf>,
-    /// How to show it
+    /// How to show it; `zuul` gives warnings and artifacts for `zuul_return`
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Where the data of `--format zuul` goes; otherwise to stdout
+    #[arg(long, value_name = "FILE")]
+    to: Option<PathBuf>,
     #[command(flatten)]
     trust: TrustArgs,
     #[command(flatten)]
@@ -46,16 +50,20 @@ pub(super) struct GateArgs {
     access: super::release::AccessArgs,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
     Text,
     Json,
+    Zuul,
 }
 
 /// The namespace of signatures: a signature for another purpose is none for this one.
 const SIGNATURE_NAMESPACE: &str = "stack-e2e-gate";
 
 pub(super) fn run(args: &GateArgs) -> Exit {
+    if args.format == Format::Zuul {
+        screen::for_zuul(args.to.clone());
+    }
     match judged(args).and_then(|judgement| {
         show(args, &judgement)?;
         Ok(judgement)
@@ -209,19 +217,73 @@ fn show(args: &GateArgs, judgement: &Judgement) -> Result<(), Exit> {
         let again = format!("stack-e2e gate --release {} --policy {policy} {}", args.release, runs.join(" "));
         write(file, gate::notes(judgement, &again).as_bytes())?;
     }
-    screen::data(&match args.format {
-        Format::Text => text(judgement),
-        Format::Json => serde_json::to_string_pretty(judgement).unwrap_or_default(),
-    });
+    match args.format {
+        Format::Text => screen::data(&text(judgement)),
+        Format::Json => screen::data(&serde_json::to_string_pretty(judgement).unwrap_or_default()),
+        Format::Zuul => {
+            // With a file for the data, stdout is for people.
+            if args.to.is_some() {
+                screen::data(&text(judgement));
+            }
+            screen::zuul(&zuul::answer(&warnings(judgement), artifacts(args)));
+        }
+    }
     Ok(())
+}
+
+/// The answer first, then what is unmet.
+fn warnings(judgement: &Judgement) -> Vec<String> {
+    let unmet = judgement.demands.iter().filter(|demand| demand.answer != Answer::Yes).map(|demand| {
+        let remedy = demand.remedy.as_ref().map_or_else(String::new, |text| format!("; would do: {text}"));
+        format!("{}: {}: {}{remedy}", mark(demand.answer), demand.what, demand.why)
+    });
+    let first = format!("{}: {}, policy {}", word(judgement.answer), judgement.release, judgement.policy);
+    std::iter::once(first).chain(unmet).collect()
+}
+
+/// What was written, as seen from the logs of the build: the files lie in a directory of that name there.
+fn artifacts(args: &GateArgs) -> Vec<Artifact> {
+    let signature = args.sign.as_ref().and(args.attest.as_deref()).map(signature_of);
+    let files = [
+        ("Release notes", args.notes.clone()),
+        ("Statement (in-toto)", args.attest.clone()),
+        ("Signature (ssh-keygen -Y)", signature),
+    ];
+    let place = |file: PathBuf| {
+        let directory =
+            file.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+        let name = file.file_name()?.to_string_lossy().into_owned();
+        Some(directory.map_or_else(|| name.clone(), |directory| format!("{directory}/{name}")))
+    };
+    let artifact =
+        |(name, file): (&str, Option<PathBuf>)| Some(Artifact { name: name.to_owned(), url: place(file?)? });
+    files.into_iter().filter_map(artifact).collect()
+}
+
+fn signature_of(file: &Path) -> PathBuf {
+    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    file.with_file_name(format!("{name}.sig"))
+}
+
+const fn word(answer: Answer) -> &'static str {
+    match answer {
+        Answer::Yes => "YES",
+        Answer::No => "NO",
+        Answer::Undecidable => "UNDECIDABLE",
+    }
+}
+
+const fn mark(answer: Answer) -> &'static str {
+    match answer {
+        Answer::Yes => "met",
+        Answer::No => "NOT MET",
+        Answer::Undecidable => "NOT KNOWN",
+    }
 }
 
 /// The key stays where it is: only its path is told to `ssh-keygen`, which asks for a passphrase itself.
 fn sign(key: &Path, file: &Path) -> Result<(), Exit> {
-    let signature = file.with_file_name(format!(
-        "{}.sig",
-        file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
-    ));
+    let signature = signature_of(file);
     // It asks before it overwrites, and nobody is there to answer.
     let _ = std::fs::remove_file(&signature);
     let command = std::process::Command::new("ssh-keygen")
@@ -244,11 +306,7 @@ fn sign(key: &Path, file: &Path) -> Result<(), Exit> {
 
 /// The decision first, then what is unmet with what would meet it, then the rest.
 fn text(judgement: &Judgement) -> String {
-    let word = match judgement.answer {
-        Answer::Yes => "YES",
-        Answer::No => "NO",
-        Answer::Undecidable => "UNDECIDABLE",
-    };
+    let word = word(judgement.answer);
     let mut text = format!(
         "{word}: {}, policy {}\n  content {}\n",
         judgement.release, judgement.policy, judgement.digest
@@ -256,11 +314,7 @@ fn text(judgement: &Judgement) -> String {
     let mut demands: Vec<_> = judgement.demands.iter().collect();
     demands.sort_by_key(|demand| std::cmp::Reverse(demand.answer));
     for demand in demands {
-        let mark = match demand.answer {
-            Answer::Yes => "met",
-            Answer::No => "NOT MET",
-            Answer::Undecidable => "NOT KNOWN",
-        };
+        let mark = mark(demand.answer);
         let _ = write!(text, "\n{mark:<9} {}\n          {}\n", demand.what, demand.why);
         if let Some(remedy) = &demand.remedy {
             let _ = writeln!(text, "          would do: {remedy}");

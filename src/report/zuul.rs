@@ -118,6 +118,15 @@ fn within_project(file: &Path) -> Option<String> {
     Some(parts.join("/")).filter(|path| !path.is_empty())
 }
 
+/// What the release gate says: a warning for each line, and its files.
+#[must_use]
+pub fn answer(lines: &[String], artifacts: Vec<Artifact>) -> String {
+    let mut returned = Returned::default();
+    lines.iter().for_each(|line| returned.warn(line));
+    returned.zuul.artifacts = artifacts;
+    returned.json()
+}
+
 /// Problems of scenario files.
 #[must_use]
 pub fn problems(problems: &Problems) -> String {

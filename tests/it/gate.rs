@@ -289,7 +289,32 @@ fn the_program_says_yes_no_or_undecidable_by_its_exit_code() {
     let notes = Said { stdout: std::fs::read_to_string(home.path("notes.md")).unwrap(), ..yes };
     assert_screen("gate_release_notes", &notes);
 
+    std::fs::create_dir(home.path("e2e")).unwrap();
+    let zuul =
+        ["--format", "zuul", "--to", "return.json", "--attest", "e2e/gate.json", "--notes", "e2e/notes.md"];
+    let returned = |more: &[&str]| -> (i32, serde_json::Value) {
+        let said = gate(&home, "scripted-scs-1-33-v1", &[&zuul, more].concat());
+        let data = std::fs::read(home.path("return.json")).unwrap();
+        (said.code(), serde_json::from_slice(&data).unwrap())
+    };
+    let (code, data) = returned(&[]);
+    assert_eq!(code, 0);
+    assert_eq!(data["zuul"]["warnings"], serde_json::json!(["YES: scripted-scs-1-33-v1, policy release"]));
+    assert_eq!(
+        data["zuul"]["artifacts"][1],
+        serde_json::json!({"name": "Statement (in-toto)", "url": "e2e/gate.json"})
+    );
+
     let digest = format!("sha256:{}", "0".repeat(64));
+    let (code, data) = returned(&["--digest", &digest]);
+    assert_eq!(code, 3);
+    let warnings: Vec<&str> =
+        data["zuul"]["warnings"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    assert!(
+        warnings[0].starts_with("UNDECIDABLE: ") && warnings[1].starts_with("NOT KNOWN: "),
+        "{warnings:?}"
+    );
+    assert!(warnings.iter().any(|line| line.contains("would do: ")), "{warnings:?}");
     let other = gate(&home, "scripted-scs-1-33-v1", &["--digest", &digest]);
     assert_eq!(other.code(), 3, "{}", other.stdout);
     assert!(other.stdout.contains("of another content, sha256:"), "{}", other.stdout);

@@ -86,6 +86,13 @@ def enqueue(number):
     api(f"/project/{PROJECT}/enqueue", {"trigger": "gerrit", "change": f"{number},1", "pipeline": "check"})
 
 
+def enqueue_ref(pipeline, ref):
+    """An item that is no change: a branch at night, or a tag."""
+    revision = git(REPOSITORY, "rev-parse", f"{ref}^{{commit}}")
+    trigger = "timer" if pipeline.startswith("periodic") else "gerrit"
+    api(f"/project/{PROJECT}/enqueue", {"trigger": trigger, "pipeline": pipeline, "ref": ref, "oldrev": None, "newrev": revision})
+
+
 def dequeue(number):
     api(f"/project/{PROJECT}/dequeue", {"change": f"{number},1", "pipeline": "check"})
 
@@ -98,6 +105,17 @@ def buildset(number):
         return found and api(f"/buildset/{found[0]['uuid']}")
 
     return until(f"the result of change {number}", look)
+
+
+def buildset_of(pipeline, ref, known=()):
+    """The result of an item that is no change."""
+
+    def look():
+        found = [s for s in api(f"/buildsets?pipeline={pipeline}&limit=20")
+                 if s["result"] and s["uuid"] not in known and ref in [r["ref"] for r in s["refs"]]]
+        return found and api(f"/buildset/{found[0]['uuid']}")
+
+    return until(f"the result of {ref} in {pipeline}", look)
 
 
 def review(number):
@@ -175,6 +193,12 @@ def loads():
     expect("stack-e2e-openstack-quick" in frozen["check-post"], frozen)
     expect("stack-e2e-openstack-sweep" in frozen["periodic-hourly"], frozen)
     expect("stack-e2e-openstack-full-2" in frozen["tag"], frozen)
+    # A project with a secret of its own takes the jobs as they are.
+    other = [job["name"] for job in api(f"/pipeline/check-post/project/{PROJECT}/branch/main/freeze-jobs")]
+    expect("cluster-stacks-e2e-quick" in other, other)
+    job = api(f"/pipeline/check-post/project/{PROJECT}/branch/main/freeze-job/cluster-stacks-e2e-quick")
+    first = [p for p in job["pre_playbooks"] if p["path"].endswith("playbooks/openstack/pre.yaml")]
+    expect(first and "stack_e2e_openstack" in json.dumps(first[0].get("secrets", [])), [sorted(job), first])
     return f"no errors; {sum(map(len, frozen.values())) + len(needs)} jobs freeze in 5 pipelines"
 
 
@@ -263,6 +287,134 @@ def fails():
     return f"scenarios/switches.yaml:{comments[0]['line']}: {' '.join(comments[0]['message'].split())}"
 
 
+def truthful():
+    """What says nothing about the stack is no failure of the stack, and what is left is told: exit codes 3 and 4."""
+
+    def edit(checkout):
+        file = checkout / "scripts/script.json"
+        script = json.loads(file.read_text())
+        script["faults"] = [
+            {"at": "provision", "unit": "yawol=off", "kind": "fail"},
+            {"at": "delete", "unit": "yawol=on", "kind": "ignore"},
+        ]
+        file.write_text(json.dumps(script))
+
+    change(15, "Lose a network and a delete call", edit)
+    enqueue(15)
+    found = buildset(15)
+    named = builds(found)
+    expect({named[shard]["result"] for shard in SHARDS} == {"FAILURE"}, "both shards should fail", found)
+    said = {shard: log(named[shard], "job-output.txt") for shard in SHARDS}
+    words = sorted(
+        next(code for code, word in [("3", "this says nothing about the stack"), ("4", "not proven clean")] if word in text)
+        for text in said.values()
+    )
+    expect(words == ["3", "4"], f"the exit codes are told as {words}", found)
+    told = review(15)
+    expect(not told.get("comments"), f"a comment blames the stack: {told}", found)
+    reports = [json.loads(log(named[shard], "e2e/report.json"))["exit_code"] for shard in SHARDS]
+    expect(sorted(reports) == [3, 4], f"the reports say {reports}", found)
+    # The sweep of the clean-up has taken what the run could not remove.
+    expect(not objects() and not processes(), "something is left", found)
+    show(found)
+    return "exit codes 3 and 4 are FAILURE with the reason, without a comment on the change; the sweep took what was left"
+
+
+def timed_out():
+    """A harness that does not stop in time: the job ends TIMED_OUT, with its report, and nothing is left."""
+
+    def edit(checkout):
+        slow = {"call_ms": 20, "provision_ms": 3_600_000, "check_ms": 50, "delete_ms": 500}
+        (checkout / "scripts/script.json").write_text(json.dumps(slow))
+        # The deadline is put behind the timeout: the harness does not end by itself.
+        late = {"stack_e2e_grace": -100_000, "stack_e2e_teardown_budget": 1}
+        jobs = [{"stack-e2e-embedded-1": {"timeout": 150, "pre-timeout": 120, "vars": late}}]
+        project = {"project": {"templates": ["stack-e2e"], "check": {"jobs": jobs}, "vars": {
+            "stack_e2e_number_of_shards": 1,
+            "stack_e2e_arguments": ["--script", "scripts/script.json", "--ledger", str(LEDGER)],
+            "stack_e2e_sweep_arguments": ["--provider", "scripted", "--ledger", str(LEDGER)],
+        }}}
+        (checkout / "zuul.yaml").write_text(json.dumps([project]))
+
+    change(16, "Take longer than there is", edit)
+    enqueue(16)
+    found = buildset(16)
+    shard = builds(found)["stack-e2e-embedded-1"]
+    expect(shard["result"] == "TIMED_OUT", "the job has not timed out", found)
+    expect("JUnit" in {a["name"] for a in shard["artifacts"]}, "it has no JUnit", found)
+    until("the removal of the clusters", lambda: not objects() and not processes(), 300)
+    show(found)
+    return f"TIMED_OUT after {shard['duration']:.0f} s with its JUnit; nothing is left"
+
+
+def swept():
+    """An aborted build on a real embedded management cluster: clusters, processes and the testbed go."""
+    if not SETTINGS["testbed"]:
+        return "left out: no testbed is in the cache"
+
+    def edit(checkout):
+        shutil.copytree(SETTINGS["project"] + "/fixtures/stacks/embedded/scs", checkout / "stacks/embedded/scs")
+        quick = pathlib.Path(SETTINGS["project"], "scenarios/quick.yaml").read_text()
+        (checkout / "embedded.yaml").write_text(quick.replace("../fixtures/", ""))
+        (checkout / "zuul.yaml").write_text(json.dumps([{"project": {"templates": ["stack-e2e"], "vars": {
+            "stack_e2e_scenarios": ["embedded.yaml"], "stack_e2e_number_of_shards": 1,
+        }}}]))
+
+    def journals():
+        return [file for node in WORK.glob("node[0-9]") for file in node.glob("stack-e2e/*/out/runs/*/journal.jsonl")]
+
+    def testbeds():
+        """Processes of testbeds of builds: their state is below the directory of the build."""
+        found = []
+        for directory in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                words = (directory / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if str(WORK) in words and "/testbed/" in words and "ansible" not in words:
+                found.append(int(directory.name))
+        return found
+
+    change(17, "Stop in the middle", edit)
+    enqueue(17)
+    # The create call was announced a moment ago: the cluster is being made.
+    created = lambda: [j for j in journals() if '"act":"create"' in j.read_text() and '"waiting"' in j.read_text()]
+    until("a cluster on a real management cluster", created)
+    before = len(testbeds())
+    expect(before >= 5 and len(processes()) == 1, f"{before} processes of a testbed, {processes()}")
+    homes = [journal.parents[3] for journal in created()]
+    dequeue(17)
+    began = time.monotonic()
+    until("the end of the harness", lambda: not processes(), 300)
+    until("the end of the testbed", lambda: not testbeds(), 300)
+    # The directory of the build goes only when the sweep has proven that nothing is left.
+    until("the proof that nothing is left", lambda: not any(home.exists() for home in homes), 300)
+    return f"{before} processes of a testbed and the harness at the abort, none {time.monotonic() - began:.0f} s after it; proven clean"
+
+
+def gated():
+    """The release gate: nightly builds, then a tag of a release that they tested, and of one that they did not."""
+    enqueue_ref("periodic-daily", "refs/heads/main")
+    nightly = buildset_of("periodic-daily", "refs/heads/main")
+    expect(nightly["result"] == "SUCCESS", "the nightly jobs do not succeed", nightly)
+    answers = {}
+    for tag in ["scripted-scs-1-34-v1", "scripted-scs-1-34-v2"]:
+        git(REPOSITORY, "tag", tag, "main")
+        enqueue_ref("tag", f"refs/tags/{tag}")
+        found = buildset_of("tag", f"refs/tags/{tag}")
+        answers[tag] = build = builds(found)["stack-e2e-gate"]
+        show(found)
+        expect({"Release notes", "Statement (in-toto)"} <= {a["name"] for a in build["artifacts"]}, "artifacts are missing", found)
+        statement = json.loads(log(build, "e2e/gate.json"))
+        expect(statement["subject"][0]["name"] == tag, f"{statement['subject']}", found)
+        build["answer"] = statement["predicate"]["answer"]
+    tested, other = answers.values()
+    expect((tested["result"], tested["answer"]) == ("SUCCESS", "yes"), f"the tested release: {tested['answer']}")
+    expect((other["result"], other["answer"]) == ("FAILURE", "undecidable"), f"the other release: {other['answer']}")
+    expect("UNDECIDABLE: evidence is missing" in log(other, "job-output.txt"), "the reason is not told")
+    return "a release that nightly builds have tested: yes, SUCCESS; one that nobody has tested: undecidable, FAILURE"
+
+
 def aborted():
     """A build that is aborted while clusters exist: the clean-up ends the harness and removes the clusters."""
 
@@ -291,7 +443,7 @@ def aborted():
     return f"{before} objects and 2 processes at the abort, none {took:.0f} s after it"
 
 
-PROOFS = [loads, refused, succeeds, fails, aborted]
+PROOFS = [loads, refused, succeeds, fails, truthful, timed_out, aborted, swept, gated]
 
 for proof in PROOFS:
     if sys.argv[2:] and proof.__name__ not in sys.argv[2:]:
