@@ -227,8 +227,7 @@ fn chosen(
     unaffected: BTreeMap<CombinationId, String>,
 ) -> Result<Matrix, Exit> {
     let spared = unaffected.len();
-    let selection =
-        Selection { wanted: args.wanted.clone(), only: args.only.clone(), unaffected, shard: args.shard };
+    let selection = Selection { wanted: args.wanted.clone(), only: args.only.clone(), unaffected };
     let matrix = matrix::select(matrix, &selection).map_err(|error| {
         screen::error(&error, Some("`stack-e2e plan FILE` shows all combinations"));
         Exit::BadInput
@@ -241,13 +240,15 @@ fn chosen(
             );
             return Err(Exit::NothingSelected);
         }
-        screen::complain(
-            "no combination is selected",
-            "`stack-e2e plan FILE` shows all of them, with their values",
-        );
-        return Err(Exit::NothingSelected);
+        return Err(nothing_selected());
     }
     Ok(matrix)
+}
+
+fn nothing_selected() -> Exit {
+    let hint = "`stack-e2e plan FILE` shows all of them, with their values";
+    screen::complain("no combination is selected", hint);
+    Exit::NothingSelected
 }
 
 /// Renders stacks, several charts at once, and keeps what they rendered to.
@@ -404,9 +405,31 @@ pub(super) fn plan_of(
     let minors = |scenario: &Scenario| plan::minors(scenario, matrix);
     let stacks = stacks(scenarios, &minors, settings, &args.access)?;
     let options = options(args, carry_out)?;
+    let shard = args.select.shard;
+    let whole = built(scenarios, matrix, &stacks, args, &options, shard.is_none())?;
+    let Some(shard) = shard else { return Ok(whole) };
+    // A part of the whole is what Zuul's shard of that number would run: all of them know what all of it takes.
+    let dealt: BTreeMap<&CombinationId, u32> =
+        whole.dealt(shard.parts().1).into_iter().map(|(number, id)| (id, number)).collect();
+    let matrix = matrix::one_shard(matrix.clone(), shard, |id| dealt.get(id).copied().unwrap_or(1));
+    if matrix.combinations.is_empty() {
+        return Err(nothing_selected());
+    }
+    built(scenarios, &matrix, &stacks, args, &options, true)
+}
+
+/// The plan with its timetable; `told`: with its warnings on the screen.
+fn built(
+    scenarios: &[Scenario],
+    matrix: &Matrix,
+    stacks: &BTreeMap<String, Stack>,
+    args: &PlanningArgs,
+    options: &PlanOptions,
+    told: bool,
+) -> Result<Plan, Exit> {
     let (plan, warnings): (Plan, Vec<Problem>) =
-        plan::build(scenarios, matrix, &stacks, &options).map_err(|problems| refuse(&problems))?;
-    for warning in &warnings {
+        plan::build(scenarios, matrix, stacks, options).map_err(|problems| refuse(&problems))?;
+    for warning in warnings.iter().filter(|_| told) {
         screen::note(&warning.render_warning(screen::colour()));
     }
     estimate::scheduled(plan, args)

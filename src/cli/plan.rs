@@ -3,7 +3,6 @@
 use super::exit::Exit;
 use super::inputs::{self, FileArgs, PlanningArgs};
 use super::{estimate, preflight, screen};
-use crate::plan::schedule::{Item, shards as shard};
 use crate::plan::{Difference, Plan, PlannedRun, StepAction};
 use crate::report::{self, zuul};
 use clap::{Args, ValueEnum};
@@ -68,7 +67,8 @@ pub(super) fn run(args: &PlanArgs) -> Exit {
                 Format::Mermaid => report::mermaid(&estimate::precedence(&plan)),
                 Format::Svg => estimate::svg(&plan),
                 Format::Zuul => {
-                    screen::zuul(&zuul::shards(&args.jobs, dealt(&plan, args.shards)));
+                    let dealt = plan.dealt(args.shards).into_iter().map(|(shard, id)| (shard, id.as_str()));
+                    screen::zuul(&zuul::shards(&args.jobs, dealt));
                     return Exit::Passed;
                 }
             });
@@ -93,23 +93,6 @@ fn planned(args: &PlanArgs) -> Result<Plan, Exit> {
         limits.limit(resource, limits.get(resource).map_or(left, |given| given.min(left)));
     }
     plan(&PlanningArgs { capacity: vec![limits], ..args.planning.clone() })
-}
-
-/// The combinations with the numbers of their shards, balanced by what they are expected to take. A combination's shard
-/// depends on its id and not on its place, so that most stay where they are when others come or go.
-fn dealt(plan: &Plan, shards: u32) -> Vec<(u32, &str)> {
-    let expected = |at: usize| plan.timetable.as_ref()?.runs.get(at).map(|run| run.cost.milliseconds());
-    let group =
-        |id: &str| id.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(257).wrapping_add(byte.into()));
-    let items: Vec<Item> = plan
-        .runs
-        .iter()
-        .enumerate()
-        .map(|(at, run)| Item { duration: expected(at).unwrap_or(1), group: group(run.id.as_str()) })
-        .collect();
-    let dealt = shard(&items, usize::try_from(shards).unwrap_or(1));
-    let number = |shard: usize| u32::try_from(shard + 1).unwrap_or(u32::MAX);
-    dealt.into_iter().zip(&plan.runs).map(|(shard, run)| (number(shard), run.id.as_str())).collect()
 }
 
 /// What is new since the plan that `--since` names.

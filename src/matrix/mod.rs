@@ -13,7 +13,7 @@ pub use affected::spare_more;
 pub use blame::{NamedValues, further, suspects};
 pub use coverage::{Coverage, Part, coverage, part};
 pub use expand::{DEFAULT_SEED, DEFAULT_STEPS, Earlier, Effort, Price, PriceOf, counterpart, expand};
-pub use select::{SelectError, Selection, Shard, select};
+pub use select::{SelectError, Selection, Shard, one_shard, select};
 
 use crate::scenario::{ClusterPatch, Pattern};
 use crate::types::{CheckName, CombinationId, ScenarioName, SwitchValues};

@@ -14,10 +14,8 @@ pub struct Selection {
     pub wanted: Vec<(SwitchName, ValueName)>,
     /// Ids, or starts of ids that are enough to tell one combination from the others; empty = all.
     pub only: Vec<String>,
-    /// Combinations that do not run, each with the reason, before the rest is dealt to shards.
+    /// Combinations that do not run, each with the reason.
     pub unaffected: BTreeMap<CombinationId, String>,
-    /// One part of the whole.
-    pub shard: Option<Shard>,
 }
 
 /// One part of the whole, written `2/4`.
@@ -117,7 +115,6 @@ pub fn select(matrix: Matrix, selection: &Selection) -> Result<Matrix, SelectErr
     let only = only(&matrix, &selection.only)?;
     let Matrix { combinations, mut left_out, bounds } = matrix;
     let mut kept = Vec::new();
-    let mut position = 0;
     for combination in combinations {
         let mut reason =
             missed(&combination, &selection.wanted).map(|text| format!("not selected: --where {text}"));
@@ -126,15 +123,6 @@ pub fn select(matrix: Matrix, selection: &Selection) -> Result<Matrix, SelectErr
         }
         if reason.is_none() {
             reason = selection.unaffected.get(&combination.id).cloned();
-        }
-        if reason.is_none()
-            && let Some(shard) = selection.shard
-        {
-            // Dealt out in turn, so that neighbours, which tend to cost the same, go to different shards.
-            let mine = position % shard.of + 1;
-            position += 1;
-            reason =
-                (mine != shard.index).then(|| format!("not selected: runs in shard {mine}/{}", shard.of));
         }
         match reason {
             None => kept.push(combination),
@@ -147,6 +135,22 @@ pub fn select(matrix: Matrix, selection: &Selection) -> Result<Matrix, SelectErr
         }
     }
     Ok(Matrix { combinations: kept, left_out, bounds })
+}
+
+/// Keeps one part of the whole; `dealt` gives the number of the part, from 1, that a combination belongs to. The others
+/// stay listed, each with the part that runs it.
+#[must_use]
+pub fn one_shard(matrix: Matrix, shard: Shard, dealt: impl Fn(&CombinationId) -> u32) -> Matrix {
+    let Matrix { combinations, mut left_out, bounds } = matrix;
+    let (kept, others): (Vec<Combination>, Vec<Combination>) =
+        combinations.into_iter().partition(|combination| dealt(&combination.id) == shard.index);
+    left_out.extend(others.into_iter().map(|combination| LeftOut {
+        reason: format!("not selected: runs in shard {}/{}", dealt(&combination.id), shard.of),
+        scenario: combination.scenario,
+        id: Some(combination.id),
+        values: combination.values,
+    }));
+    Matrix { combinations: kept, left_out, bounds }
 }
 
 /// The values of everything that runs or does not.

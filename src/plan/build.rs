@@ -1,10 +1,11 @@
 //! Makes the plan: finds the release of every combination, checks its variables against the ClusterClass, and lays
 //! down names, labels, steps and deadlines.
 
+use super::cost::{Flavor, Table};
 use super::{Plan, PlannedRun, Step, StepAction};
 use crate::event::LeftOutInfo;
 use crate::matrix::{Combination, Matrix};
-use crate::scenario::{Change, CloudAccess, Problem, Problems, Scenario, Span, SwitchValue};
+use crate::scenario::{Change, CloudAccess, Problem, Problems, Scenario, Span, SwitchValue, did_you_mean};
 use crate::stack::{Stack, StackRelease, variables};
 use crate::types::{
     CaseId, CheckName, ClusterName, CombinationId, KubernetesMinor, Namespace, Owner, ProviderKind, Release,
@@ -96,6 +97,14 @@ pub fn build(
     }
     let provider = one_provider(scenarios, &mut found);
     one_credential(scenarios, &mut found);
+    let after = precedence(scenarios, &mut found);
+    for scenario in scenarios {
+        // A size that nobody can read would count as none.
+        if let Some(Err(error)) = scenario.cost.flavor.as_ref().map(|name| name.parse::<Flavor>()) {
+            let problem = scenario.problem(scenario.positions.flavor, error.to_string());
+            found.error(problem.hint("a flavor is named after its size, e.g. `SCS-4V-8` or `SCS-2V-4-20`"));
+        }
+    }
     if !found.errors.is_empty() {
         found
             .errors
@@ -122,6 +131,14 @@ pub fn build(
         left_out: left_out.collect(),
         shard: options.shard,
         keep_on_failure: options.keep_on_failure,
+        tables: scenarios
+            .iter()
+            .filter(|scenario| !scenario.cost.is_empty())
+            .map(|scenario| {
+                (scenario.name.to_string(), Table::of(scenario.stack.provider).with(&scenario.cost))
+            })
+            .collect(),
+        after,
         coverage: crate::matrix::coverage(scenarios, matrix),
         timetable: None,
         places: scenarios.iter().map(|s| (s.name.to_string(), s.places())).collect(),
@@ -142,6 +159,46 @@ impl Found {
             self.errors.push(problem);
         }
     }
+}
+
+/// Which scenarios come after which. What is not there, and what waits for itself, is an error.
+fn precedence(scenarios: &[Scenario], found: &mut Found) -> BTreeMap<String, Vec<String>> {
+    let by_name: BTreeMap<&str, &Scenario> = scenarios.iter().map(|one| (one.name.as_str(), one)).collect();
+    let mut after = BTreeMap::new();
+    for scenario in scenarios.iter().filter(|scenario| !scenario.after.is_empty()) {
+        for (name, place) in scenario.after.iter().zip(&scenario.positions.after) {
+            if !by_name.contains_key(name.as_str()) {
+                let problem = scenario.problem(*place, format!("there is no scenario `{name}`"));
+                found.error(problem.hint(match did_you_mean(name.as_str(), by_name.keys().copied()) {
+                    Some(meant) => format!("did you mean `{meant}`?"),
+                    None => "name its file on the command line, too".to_owned(),
+                }));
+            } else if waits_for(name, &scenario.name, &by_name) {
+                let message = format!("`{}` and `{name}` wait for each other", scenario.name);
+                found.error(scenario.problem(*place, message).hint("leave out one of the two"));
+            }
+        }
+        let names = scenario.after.iter().map(ToString::to_string).collect();
+        after.insert(scenario.name.to_string(), names);
+    }
+    after
+}
+
+/// Whether `one` comes after `other`, or is the same.
+fn waits_for(one: &ScenarioName, other: &ScenarioName, by_name: &BTreeMap<&str, &Scenario>) -> bool {
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    let mut left = vec![one.as_str()];
+    while let Some(name) = left.pop() {
+        if name == other.as_str() {
+            return true;
+        }
+        if seen.insert(name)
+            && let Some(scenario) = by_name.get(name)
+        {
+            left.extend(scenario.after.iter().map(ScenarioName::as_str));
+        }
+    }
+    false
 }
 
 fn one_provider(scenarios: &[Scenario], found: &mut Found) -> ProviderKind {

@@ -14,7 +14,8 @@ pub use build::{KnownCheck, PlanOptions, build, digest, minors};
 pub use price::price;
 pub use timetable::{Expected, Timetable, TimetableError};
 
-use self::cost::{Capacity, History, Resource};
+use self::cost::{Capacity, Cost, History, Resource, Table};
+use self::schedule::Item;
 use crate::event::{LeftOutInfo, UnitInfo};
 use crate::matrix::Coverage;
 use crate::scenario::{Change, CloudAccess, Places, Timeouts};
@@ -25,7 +26,7 @@ use crate::types::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// What one command is going to do. Immutable; printed by `plan --format json`, carried out by `run`, kept in the
@@ -57,6 +58,12 @@ pub struct Plan {
     pub shard: Option<(u32, u32)>,
     /// Whether clusters of failed units are kept.
     pub keep_on_failure: bool,
+    /// What runs are expected to take, of scenarios that say more about it than the built-in table.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tables: BTreeMap<String, Table>,
+    /// Which scenarios come after which: the names that a scenario waits for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub after: BTreeMap<String, Vec<String>>,
     /// What the runs cover, by scenario.
     #[serde(default)]
     pub coverage: Vec<Coverage>,
@@ -209,6 +216,8 @@ impl Plan {
             concurrency: again.concurrency.unwrap_or(self.concurrency).max(1),
             shard: self.shard,
             keep_on_failure: again.keep_on_failure,
+            tables: self.tables.clone(),
+            after: self.after.clone(),
             coverage: Vec::new(),
             places: self.places.clone(),
             timetable: None,
@@ -216,7 +225,7 @@ impl Plan {
         if let Some(earlier) = &self.timetable {
             let costs = |run: &PlannedRun| {
                 let expected = earlier.runs.iter().find(|expected| expected.id == run.id)?;
-                Some(Expected { after: Vec::new(), ..expected.clone() })
+                Some(Expected { after: new.waits_for(run), ..expected.clone() })
             };
             let costs: Option<Vec<Expected>> = new.runs.iter().map(costs).collect();
             let mut capacity = earlier.capacity.clone();
@@ -224,6 +233,62 @@ impl Plan {
             new.timetable = costs.and_then(|costs| Timetable::of(costs, &new.runs, capacity).ok());
         }
         Some(new)
+    }
+
+    /// The runs, by their places, that end before this one starts.
+    fn waits_for(&self, run: &PlannedRun) -> Vec<usize> {
+        let Some(names) = self.after.get(&run.scenario) else { return Vec::new() };
+        (0..).zip(&self.runs).filter(|(_, other)| names.contains(&other.scenario)).map(|(at, _)| at).collect()
+    }
+
+    /// Scenarios that wait for each other, however far apart, have one name for all of them: the first of theirs.
+    fn family<'a>(&'a self, scenario: &'a str) -> &'a str {
+        let mut family = BTreeSet::from([scenario]);
+        loop {
+            let related =
+                self.after.iter().flat_map(|(one, others)| others.iter().map(move |other| (one, other)));
+            let new: Vec<&str> = related
+                .filter(|(one, other)| family.contains(one.as_str()) != family.contains(other.as_str()))
+                .flat_map(|(one, other)| [one.as_str(), other.as_str()])
+                .collect();
+            if new.is_empty() {
+                return family.first().copied().unwrap_or(scenario);
+            }
+            family.extend(new);
+        }
+    }
+
+    /// Every combination with the number of its shard, from 1: balanced by what is expected of them, and by their ids and
+    /// not by their places, so that most stay where they are when others come or go. With fewer combinations than
+    /// shards the last shards have none.
+    #[must_use]
+    pub fn dealt(&self, shards: u32) -> Vec<(u32, &CombinationId)> {
+        let expected = |at: usize| self.timetable.as_ref()?.runs.get(at).map(|run| run.cost.milliseconds());
+        let number = |text: &str| {
+            text.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(257).wrapping_add(byte.into()))
+        };
+        // What waits for something else stays with it.
+        let waits: BTreeSet<&str> = self
+            .after
+            .iter()
+            .flat_map(|(one, others)| std::iter::once(one).chain(others))
+            .map(String::as_str)
+            .collect();
+        let group = |run: &PlannedRun| match waits.contains(run.scenario.as_str()) {
+            true => number(self.family(&run.scenario)),
+            false => number(run.id.as_str()),
+        };
+        let items: Vec<Item> = (0..)
+            .zip(&self.runs)
+            .map(|(at, run)| Item { duration: expected(at).unwrap_or(1), group: group(run) })
+            .collect();
+        let dealt = schedule::shards(&items, usize::try_from(shards).unwrap_or(1));
+        let mut used = dealt.clone();
+        used.sort_unstable();
+        used.dedup();
+        let number = |shard: &usize| used.partition_point(|other| other <= shard);
+        let number = |shard: usize| u32::try_from(number(&shard)).unwrap_or(u32::MAX);
+        dealt.into_iter().map(number).zip(self.runs.iter().map(|run| &run.id)).collect()
     }
 
     /// The same plan with a timetable under its own limits and these; where both limit a resource, these count.
@@ -237,7 +302,15 @@ impl Plan {
         let limits = limits.and(capacity);
         let clusters = limits.get(Resource::Clusters).unwrap_or(1);
         let concurrency = usize::try_from(clusters).unwrap_or(usize::MAX);
-        let timetable = Timetable::new(&self.runs, self.provider, limits, history)?;
+        let table = Table::of(self.provider);
+        let table_of = |run: &PlannedRun| self.tables.get(&run.scenario).unwrap_or(&table);
+        let expect = |run: &PlannedRun| Expected {
+            id: run.id.clone(),
+            start: 0,
+            cost: Cost::of(run, table_of(run), history),
+            after: self.waits_for(run),
+        };
+        let timetable = Timetable::of(self.runs.iter().map(expect).collect(), &self.runs, limits)?;
         Ok(Self { timetable: Some(timetable), concurrency, ..self })
     }
 }

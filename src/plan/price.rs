@@ -13,7 +13,7 @@ use crate::types::{CaseId, Release, RunId, Target};
 pub fn price(scenario: &Scenario, combination: &Combination, capacity: &Capacity) -> Price {
     let resources: Vec<Resource> = capacity.limits().map(|(resource, _)| resource).collect();
     let Some(run) = sketch(scenario, combination) else { return Price::default() };
-    let cost = Cost::of(&run, &Table::of(scenario.stack.provider), &History::default());
+    let cost = Cost::of(&run, &Table::of(scenario.stack.provider).with(&scenario.cost), &History::default());
     Price {
         milliseconds: cost.milliseconds(),
         demand: resources.iter().map(|resource| cost.resources.get(*resource)).collect(),

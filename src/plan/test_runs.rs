@@ -81,5 +81,7 @@ pub(crate) fn plan(runs: Vec<PlannedRun>, concurrency: usize) -> Plan {
         shard: None,
         keep_on_failure: false,
         timetable: None,
+        tables: Default::default(),
+        after: Default::default(),
     }
 }

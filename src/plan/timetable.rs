@@ -1,9 +1,9 @@
 //! When every run of a plan is expected to start and to end, under which capacities, and what binds.
 
 use super::PlannedRun;
-use super::cost::{Capacity, Cost, History, Resource, Table};
+use super::cost::{Capacity, Cost, Resource};
 use super::schedule::{self, Bound, Instance, Job, Options, ScheduleError};
-use crate::types::{CombinationId, ProviderKind, show_duration};
+use crate::types::{CombinationId, show_duration};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -61,26 +61,6 @@ pub enum TimetableError {
 }
 
 impl Timetable {
-    /// Schedules the runs under the capacities.
-    ///
-    /// # Errors
-    /// A run needs more of a resource than there is.
-    pub fn new(
-        runs: &[PlannedRun],
-        provider: ProviderKind,
-        capacity: Capacity,
-        history: &History,
-    ) -> Result<Self, TimetableError> {
-        let table = Table::of(provider);
-        let expect = |run: &PlannedRun| Expected {
-            id: run.id.clone(),
-            start: 0,
-            cost: Cost::of(run, &table, history),
-            after: Vec::new(),
-        };
-        Self::of(runs.iter().map(expect).collect(), runs, capacity)
-    }
-
     /// Schedules runs whose costs are known: `expected` has one for each of `runs`, in their order.
     pub(super) fn of(
         expected: Vec<Expected>,
@@ -176,10 +156,18 @@ impl Timetable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::cost::{History, Table};
     use crate::plan::test_runs::run;
 
     fn timetable(capacity: &str, runs: &[PlannedRun]) -> Result<Timetable, TimetableError> {
-        Timetable::new(runs, ProviderKind::Openstack, capacity.parse().unwrap(), &History::default())
+        let table = Table::of(crate::types::ProviderKind::Openstack);
+        let expect = |run: &PlannedRun| Expected {
+            id: run.id.clone(),
+            start: 0,
+            cost: Cost::of(run, &table, &History::default()),
+            after: Vec::new(),
+        };
+        Timetable::of(runs.iter().map(expect).collect(), runs, capacity.parse().unwrap())
     }
 
     fn runs() -> Vec<PlannedRun> {
@@ -195,6 +183,45 @@ mod tests {
         let said = ["clusters=12", "clusters=4", "cores=30,clusters=12", "loadBalancers=2"]
             .map(|capacity| format!("{capacity}: {}", timetable(capacity, &runs).unwrap().summary()));
         insta::assert_snapshot!(said.join("\n"));
+    }
+
+    #[test]
+    fn a_scenario_prices_its_clusters_itself() {
+        use crate::scenario::{CostOverrides, RESOURCES};
+        assert_eq!(RESOURCES, Resource::ALL.map(Resource::name), "files name what the planner knows");
+        let own = CostOverrides {
+            durations: [("provision", Duration::from_secs(60)), ("upgradeWorker", Duration::from_secs(1))]
+                .into(),
+            cluster: [("floatingIPs", 7)].into(),
+            machine: [("volumes", 2)].into(),
+            flavor: Some("SCS-8V-32".into()),
+        };
+        let table = Table::of(crate::types::ProviderKind::Openstack);
+        let changed = table.clone().with(&own);
+        assert_eq!((changed.provision, changed.upgrade_worker, changed.check), (60_000, 1_000, table.check));
+        let run = &runs()[1];
+        let (before, after) = (table.resources(run), changed.resources(run));
+        assert!(after.get(Resource::FloatingIps) >= before.get(Resource::FloatingIps) + 7);
+        assert!(after.get(Resource::Volumes) > before.get(Resource::Volumes));
+        assert!(after.get(Resource::Cores) > before.get(Resource::Cores));
+        // Every key of the file does something.
+        for key in [
+            "provision",
+            "controlPlane",
+            "worker",
+            "check",
+            "scale",
+            "upgrade",
+            "upgradeWorker",
+            "tearDown",
+            "proveClean",
+        ] {
+            let one = CostOverrides {
+                durations: [(key, Duration::from_secs(86_399))].into(),
+                ..Default::default()
+            };
+            assert_ne!(table.clone().with(&one), table, "{key}");
+        }
     }
 
     #[test]

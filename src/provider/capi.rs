@@ -452,6 +452,8 @@ mod tests {
             keep_on_failure: false,
             coverage: vec![],
             timetable: None,
+            tables: Default::default(),
+            after: Default::default(),
             places: [].into(),
         }
     }

@@ -6,8 +6,8 @@ use super::switches::Table;
 use super::text;
 use super::tree::{self, Kind, Node};
 use super::{
-    API_VERSION, Cover, Exclusion, Expectation, Known, MAX_WORKERS, Positions, Scenario, marks, rows,
-    switches,
+    API_VERSION, Cover, Exclusion, Expectation, Known, MAX_AFTER, MAX_WORKERS, Positions, Scenario, marks,
+    rows, switches,
 };
 use crate::types::{ScenarioName, SwitchValues};
 use std::path::Path;
@@ -29,6 +29,8 @@ pub(super) mod keys {
         "timeouts",
         "credentials",
         "failureDomain",
+        "cost",
+        "after",
     ];
     pub const CREDENTIALS: &[&str] = &["cloud", "deliver"];
     pub const STACK: &[&str] = &["provider", "name", "source"];
@@ -55,6 +57,45 @@ pub(super) mod keys {
     pub const CHANGE: &[&str] = &["scale", "upgrade"];
     pub const SCALE: &[&str] = &["workers", "controlPlanes"];
     pub const TIMEOUTS: &[&str] = &["provision", "check", "change", "delete"];
+    pub const COST: &[&str] = &[
+        "provision",
+        "controlPlane",
+        "worker",
+        "check",
+        "scale",
+        "upgrade",
+        "upgradeWorker",
+        "tearDown",
+        "proveClean",
+        "cluster",
+        "machine",
+        "flavor",
+    ];
+    /// Those of them that are durations.
+    pub const COST_DURATIONS: &[&str] = &[
+        "provision",
+        "controlPlane",
+        "worker",
+        "check",
+        "scale",
+        "upgrade",
+        "upgradeWorker",
+        "tearDown",
+        "proveClean",
+    ];
+    /// What a quota can limit; the planner has the same, which a test holds.
+    pub const RESOURCES: &[&str] = &[
+        "cores",
+        "memoryMiB",
+        "instances",
+        "volumes",
+        "floatingIPs",
+        "loadBalancers",
+        "networks",
+        "managementCpuMilli",
+        "managementMemoryMiB",
+        "clusters",
+    ];
 }
 
 /// Reads a scenario from bytes that should be UTF-8.
@@ -204,6 +245,8 @@ impl Decoder<'_> {
         let provider = stack.as_ref().map(|stack| stack.provider);
         let credentials = self.access(spec, provider, &mut positions);
         let failure_domain = self.failure_domain(spec);
+        let cost = self.cost(spec, &mut positions.flavor);
+        let after = self.after(spec, &mut positions);
         if let (Some(exclude), Some(include)) = (&exclude, &include) {
             self.contradictions(&table, exclude, include, &positions);
         }
@@ -222,9 +265,22 @@ impl Decoder<'_> {
             timeouts: timeouts?,
             credentials: credentials?,
             failure_domain: failure_domain?,
+            cost: cost?,
+            after: after?,
             source: self.source.clone(),
             positions,
         })
+    }
+
+    /// Scenarios that come first. Whether they are there is known only where all files are.
+    fn after(&mut self, spec: &Fields<'_>, positions: &mut Positions) -> Option<Vec<ScenarioName>> {
+        let Some(node) = spec.get("after") else { return Some(Vec::new()) };
+        let hint = "name the scenarios that come first, e.g. `after: [smoke]`";
+        let items = self.list(node, "`after`", MAX_AFTER, hint)?;
+        let names: Vec<Option<ScenarioName>> =
+            items.iter().map(|item| self.name(item, "the scenario name", ScenarioName::new)).collect();
+        positions.after = items.iter().map(|item| item.span).collect();
+        names.into_iter().collect()
     }
 
     fn cover(&mut self, spec: &Fields<'_>, table: &Table, positions: &mut Positions) -> Option<Cover> {

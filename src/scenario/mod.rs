@@ -9,6 +9,7 @@
 
 mod access;
 mod boxes;
+mod cost;
 mod decode;
 mod document;
 pub mod expr;
@@ -29,6 +30,7 @@ mod variables;
 
 pub use access::{CloudAccess, Delivery};
 pub use boxes::{MAX_BOXES, ValueBox, boxes};
+pub use cost::{CostOverrides, RESOURCES};
 pub use document::{parse, parse_bytes};
 pub use load::load;
 pub use places::Places;
@@ -57,6 +59,8 @@ pub const MAX_VALUES: usize = 64;
 pub const MAX_COMBINATIONS: usize = 10_000;
 /// The strongest cover: every tuple of that many values.
 pub const MAX_STRENGTH: u8 = 6;
+/// The most scenarios that one may come after.
+pub const MAX_AFTER: usize = 16;
 /// The heaviest weight of a value.
 pub const MAX_WEIGHT: u32 = 100;
 /// The most Machines of one kind in a cluster.
@@ -117,6 +121,10 @@ pub struct Scenario {
     pub credentials: Option<CloudAccess>,
     /// The failure domain of the workers.
     pub failure_domain: Option<String>,
+    /// What its clusters are expected to take, where that is not what the table says.
+    pub cost: CostOverrides,
+    /// Scenarios of the same command whose combinations end before those of this one start.
+    pub after: Vec<ScenarioName>,
     /// The text of the file, for problems that later steps find.
     pub source: Arc<SourceText>,
     /// Where things stand in it.
@@ -147,6 +155,10 @@ pub struct Positions {
     pub changes: Vec<Span>,
     /// The rows of `spec.include`.
     pub include: Vec<Span>,
+    /// `spec.cost.flavor`
+    pub flavor: Span,
+    /// The items of `spec.after`.
+    pub after: Vec<Span>,
 }
 
 impl Scenario {

@@ -5,7 +5,7 @@
 
 #![expect(dead_code, reason = "the fields are never read, only described")]
 
-use super::{API_VERSION, MAX_STRENGTH, MAX_SWITCHES, MAX_VALUES, MAX_WEIGHT, MAX_WORKERS};
+use super::{API_VERSION, MAX_AFTER, MAX_STRENGTH, MAX_SWITCHES, MAX_VALUES, MAX_WEIGHT, MAX_WORKERS};
 use crate::types::ProviderKind;
 use schemars::{JsonSchema, SchemaGenerator, generate::SchemaSettings};
 use serde_json::{Map, Value, json};
@@ -101,6 +101,10 @@ struct Spec {
     /// The failure domain of the workers, e.g. an availability zone.
     #[schemars(rename = "failureDomain", regex(pattern = r"^[A-Za-z0-9._-]+$"), length(min = 1, max = 63))]
     failure_domain: Option<String>,
+    cost: Option<Cost>,
+    /// Scenarios of the same command whose combinations end before those of this one start.
+    #[schemars(length(max = MAX_AFTER))]
+    after: Option<Vec<String>>,
 }
 
 /// The cloud of the provider `openstack`; the secret itself is named on the command line.
@@ -414,6 +418,57 @@ struct Timeouts {
     delete: Option<Time>,
 }
 
+/// What clusters are expected to take, where the built-in table does not know it; what was measured wins over both.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "camelCase", deny_unknown_fields)]
+struct Cost {
+    /// Creating a cluster of one control plane and one worker.
+    provision: Option<Time>,
+    /// Each further control plane Machine, while creating and while upgrading.
+    control_plane: Option<Time>,
+    /// Each further worker, while creating.
+    worker: Option<Time>,
+    /// One check.
+    check: Option<Time>,
+    /// Scaling.
+    scale: Option<Time>,
+    /// Upgrading a cluster of one control plane.
+    upgrade: Option<Time>,
+    /// Each worker, while upgrading.
+    upgrade_worker: Option<Time>,
+    /// Deleting.
+    tear_down: Option<Time>,
+    /// The listing that proves that nothing is left.
+    prove_clean: Option<Time>,
+    /// What each cluster takes besides its Machines.
+    cluster: Option<Amounts>,
+    /// What each Machine takes besides what its flavor says.
+    machine: Option<Amounts>,
+    /// The flavor of Machines for which no variable names one.
+    flavor: Option<String>,
+}
+
+/// Amounts of what a quota can limit.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Amounts {
+    cores: Option<u32>,
+    #[schemars(rename = "memoryMiB")]
+    memory_mib: Option<u32>,
+    instances: Option<u32>,
+    volumes: Option<u32>,
+    #[schemars(rename = "floatingIPs")]
+    floating_ips: Option<u32>,
+    #[schemars(rename = "loadBalancers")]
+    load_balancers: Option<u32>,
+    networks: Option<u32>,
+    #[schemars(rename = "managementCpuMilli")]
+    management_cpu_milli: Option<u32>,
+    #[schemars(rename = "managementMemoryMiB")]
+    management_memory_mib: Option<u32>,
+    clusters: Option<u32>,
+}
+
 /// A duration.
 #[derive(JsonSchema)]
 struct Time(
@@ -451,6 +506,8 @@ mod tests {
             ("Scale", keys::SCALE),
             ("Expect", keys::EXPECT),
             ("Timeouts", keys::TIMEOUTS),
+            ("Cost", keys::COST),
+            ("Amounts", keys::RESOURCES),
         ] {
             check(&format!("/$defs/{name}/properties"), keys);
         }

@@ -123,7 +123,7 @@ impl Decoder<'_> {
         complete.then_some(timeouts)
     }
 
-    fn duration(&mut self, node: &Node, key: &str) -> Option<Duration> {
+    pub(super) fn duration(&mut self, node: &Node, key: &str) -> Option<Duration> {
         let hint = "write `90s`, `20m` or `1h30m`; more than zero, at most 7 days (`168h`)";
         let Kind::Scalar(scalar) = &node.kind else {
             self.wrong(node, &format!("`{key}`"), "a duration", hint);
@@ -133,7 +133,7 @@ impl Decoder<'_> {
         let duration = parse_duration(text).ok();
         if duration.is_none() {
             if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
-                let message = format!("the timeout {} has no unit", quote(text));
+                let message = format!("the duration {} has no unit", quote(text));
                 let shown = if text.len() < 6 { text } else { "20" };
                 self.problem(
                     node.span,

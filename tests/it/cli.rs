@@ -94,6 +94,61 @@ fn the_exit_code_says_how_it_went() {
     }
 }
 
+/// A second scenario that comes after the first one.
+fn after(home: &Home, name: &str, after: &str) -> String {
+    let text = std::fs::read_to_string(home.path(SCENARIO)).unwrap();
+    let own = text.lines().find(|line| line.trim_start().starts_with("name:")).unwrap();
+    let text = text.replacen(own, &format!("  name: {name}"), 1);
+    let file = format!("scripts/{name}.yaml");
+    std::fs::write(home.path(&file), format!("{}\n  after: [{after}]\n", text.trim_end())).unwrap();
+    file
+}
+
+#[test]
+fn a_scenario_starts_after_those_that_it_waits_for() {
+    let home = Home::new();
+    let text = std::fs::read_to_string(home.path(SCENARIO)).unwrap();
+    let first = text.lines().find_map(|line| line.trim().strip_prefix("name: ")).unwrap().to_owned();
+    let later = after(&home, "later", &first);
+    let said = home.say(&["run", &later, SCENARIO, "--script", QUICK, "--events"]);
+    assert_eq!(said.code(), 0, "{}", said.stderr);
+    let events: Vec<serde_json::Value> =
+        said.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let units = events[0]["kind"]["units"].as_array().unwrap();
+    let scenario = |event: &serde_json::Value| {
+        let unit = units.iter().find(|unit| unit["id"] == event["unit"]);
+        unit.map(|unit| unit["scenario"].as_str().unwrap().to_owned()).unwrap_or_default()
+    };
+    let at = |kind: &str, of: &str| -> Vec<usize> {
+        let is = |event: &&serde_json::Value| event["kind"]["event"] == kind && scenario(event) == of;
+        (0..).zip(&events).filter(|(_, event)| is(event)).map(|(at, _)| at).collect()
+    };
+    let (ends, starts) = (at("unit-finished", &first), at("unit-started", "later"));
+    assert_eq!((ends.len(), starts.len()), (4, 4));
+    assert!(ends.iter().max() < starts.iter().min(), "{ends:?} {starts:?}");
+    // No shard tears them apart.
+    let zuul = home.say(&["plan", &later, SCENARIO, "--format", "zuul", "--shards", "2"]);
+    let zuul: serde_json::Value = serde_json::from_str(&zuul.stdout).unwrap();
+    assert_eq!(zuul["zuul"]["child_jobs"].as_array().unwrap().len(), 1);
+
+    let unknown = home.say(&["plan", &after(&home, "lost", "latter"), &later, SCENARIO]);
+    assert_eq!(unknown.code(), 2);
+    assert!(unknown.stderr.contains("there is no scenario `latter`"), "{}", unknown.stderr);
+    assert!(unknown.stderr.contains("did you mean `later`?"), "{}", unknown.stderr);
+    let text = std::fs::read_to_string(home.path(SCENARIO)).unwrap();
+    std::fs::write(
+        home.path("scripts/vast.yaml"),
+        format!("{}\n  cost: {{flavor: vast}}\n", text.trim_end()),
+    )
+    .unwrap();
+    let vast = home.say(&["plan", "scripts/vast.yaml"]);
+    assert_eq!(vast.code(), 2);
+    assert!(vast.stderr.contains("`vast`") && vast.stderr.contains("e.g. `SCS-4V-8`"), "{}", vast.stderr);
+    let round = home.say(&["plan", &after(&home, "one", "two"), &after(&home, "two", "one")]);
+    assert_eq!(round.code(), 2);
+    assert!(round.stderr.contains("`one` and `two` wait for each other"), "{}", round.stderr);
+}
+
 #[test]
 fn the_last_screen_of_a_good_run() {
     let home = Home::new();

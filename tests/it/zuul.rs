@@ -48,6 +48,14 @@ fn shards_are_balanced_and_hold_every_combination_once() {
         seen.extend(only.iter().map(|id| id.as_str().unwrap().to_owned()));
     }
     assert_eq!(seen, ids(&all["runs"]));
+    // By hand a shard is the same.
+    for shard in plan["stack_e2e_shards"].as_array().unwrap() {
+        let part = format!("{}/2", shard["shard"]);
+        let by_hand = returned(&home.say(&["plan", SCENARIO, "--format", "json", "--shard", &part]).stdout);
+        let only: BTreeSet<String> =
+            shard["only"].as_array().unwrap().iter().map(|id| id.as_str().unwrap().to_owned()).collect();
+        assert_eq!(ids(&by_hand["runs"]), only, "{part}");
+    }
     // Fewer combinations than shards: the others have no job.
     let few = home.say(&["plan", SCENARIO, "--format", "zuul", "--shards", "9"]);
     assert_eq!(returned(&few.stdout)["zuul"]["child_jobs"].as_array().unwrap().len(), 4);

@@ -2,7 +2,7 @@
 
 use super::inputs;
 use crate::cli::exit::Exit;
-use crate::cli::screen;
+use crate::cli::{screen, store};
 use crate::report::from_json;
 use crate::results::JOURNAL_FILE;
 use crate::results::history::{History, Past};
@@ -20,10 +20,18 @@ enum Found {
     Report(PathBuf),
 }
 
-/// All runs below `directory`. What cannot be read is said and left out: one damaged file does not take the rest away.
-pub(super) fn read(directory: &Path) -> Result<History, Exit> {
+/// All runs below a directory, or an address of an object store. What cannot be read is said and left out: one damaged file does not take the rest away.
+pub(super) fn read(place: &Path) -> Result<History, Exit> {
+    if store::is_address(place) {
+        let copy = store::fetch(place)?;
+        return below(copy.path());
+    }
+    below(place)
+}
+
+fn below(directory: &Path) -> Result<History, Exit> {
     if !directory.is_dir() {
-        let hint = "`--history` names a directory with run directories or `report.json` files in it";
+        let hint = "`--history` names a directory with run directories or `report.json` files in it, or s3://BUCKET/PREFIX";
         screen::complain(&format!("`{}` is no directory", directory.display()), hint);
         return Err(Exit::BadInput);
     }

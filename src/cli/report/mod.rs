@@ -3,6 +3,7 @@
 mod history;
 mod inputs;
 mod replay;
+mod traces;
 mod zuul;
 
 pub(super) use history::recent;
@@ -41,8 +42,12 @@ pub(super) struct ReportArgs {
     /// Write metrics in the text format of Prometheus to this file
     #[arg(long, value_name = "FILE")]
     prometheus: Option<PathBuf>,
-    /// Compare with earlier runs: a directory with run directories or `report.json` files in it, at any depth
-    #[arg(long, value_name = "DIR")]
+    /// Send traces to this collector of OpenTelemetry (OTLP over HTTP), e.g. http://127.0.0.1:4318
+    #[arg(long, value_name = "URL", conflicts_with = "replay")]
+    otlp: Option<String>,
+    /// Compare with earlier runs: a directory with run directories or `report.json` files in it, at any depth; or
+    /// s3://BUCKET/PREFIX of an object store, with access from the environment (`AWS_ACCESS_KEY_ID` and so on)
+    #[arg(long, value_name = "DIR|S3_URL")]
     history: Option<PathBuf>,
     /// Show a run again as it happened, from its directory or journal
     #[arg(long, value_name = "RUN_DIR", conflicts_with_all = ["inputs", "history"])]
@@ -113,12 +118,14 @@ fn report(args: &ReportArgs) -> Result<Exit, Exit> {
         files: base.as_deref(),
     };
     write(args, &facts, &merged, &inputs)?;
+    let sent = args.otlp.as_deref().map_or(Ok(()), |endpoint| traces::send(endpoint, &facts));
     match (args.format, facts.report) {
         (Format::Zuul, Some(report)) => {
             zuul::show(report, &inputs.directories, args.artifacts.as_deref(), args.to.clone());
         }
         (Format::Zuul | Format::Text, _) => show(args, &facts, &inputs, &commands.bisect),
     }
+    sent?;
     if facts.report.is_none() && facts.foreign.files.is_empty() {
         return Ok(if args.history.is_some() { Exit::Passed } else { Exit::NothingSelected });
     }

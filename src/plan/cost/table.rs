@@ -3,7 +3,7 @@
 use super::flavor::Flavor;
 use super::resources::{Resource, Resources};
 use crate::plan::{PlannedRun, StepAction};
-use crate::scenario::Change;
+use crate::scenario::{Change, CostOverrides};
 use crate::types::{CheckName, ProviderKind, Target};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -127,6 +127,37 @@ impl Table {
         }
     }
 
+    /// The same with what a scenario says itself.
+    #[must_use]
+    pub fn with(mut self, own: &CostOverrides) -> Self {
+        for (key, duration) in &own.durations {
+            let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+            match *key {
+                "provision" => self.provision = milliseconds,
+                "controlPlane" => self.control_plane = milliseconds,
+                "worker" => self.worker = milliseconds,
+                "check" => self.check = milliseconds,
+                "scale" => self.scale = milliseconds,
+                "upgrade" => self.upgrade = milliseconds,
+                "upgradeWorker" => self.upgrade_worker = milliseconds,
+                "tearDown" => self.tear_down = milliseconds,
+                "proveClean" => self.prove_clean = milliseconds,
+                _ => {}
+            }
+        }
+        for (resources, own) in [(&mut self.cluster, &own.cluster), (&mut self.machine, &own.machine)] {
+            for resource in Resource::ALL {
+                if let Some(amount) = own.get(resource.name()) {
+                    resources.set(resource, *amount);
+                }
+            }
+        }
+        if own.flavor.is_some() {
+            self.flavor.clone_from(&own.flavor);
+        }
+        self
+    }
+
     pub(super) fn provision(&self, control_planes: u32, workers: u32) -> u64 {
         let control_planes = u64::from(control_planes.saturating_sub(1)).saturating_mul(self.control_plane);
         let workers = u64::from(workers.saturating_sub(1)).saturating_mul(self.worker);
@@ -148,7 +179,7 @@ impl Table {
 
     /// What the run holds: at the step that needs most. A rolling upgrade makes a new Machine before it deletes an
     /// old one, of control planes and of workers.
-    pub(super) fn resources(&self, run: &PlannedRun) -> Resources {
+    pub(in crate::plan) fn resources(&self, run: &PlannedRun) -> Resources {
         let mut most = self.while_it_has(run, run.control_planes, run.workers, false, false);
         let mut before = run.first_target();
         for step in &run.steps {

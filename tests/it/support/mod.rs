@@ -41,6 +41,8 @@ pub fn plan(units: usize, concurrency: usize) -> Plan {
         keep_on_failure: false,
         coverage: vec![],
         timetable: None,
+        tables: Default::default(),
+        after: Default::default(),
         places: [].into(),
     }
 }
