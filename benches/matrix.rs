@@ -53,8 +53,7 @@ fn main() -> ExitCode {
         measure("a product of a million rows", 1.0, || product(&large).count()),
     ];
     // All of the above together: a row at a time needs next to nothing.
-    let mebibytes =
-        getrusage(UsageWho::RUSAGE_SELF).map_or(f64::INFINITY, |usage| usage.max_rss() as f64 / 1024.0);
+    let mebibytes = peak_memory();
     let small = mebibytes <= 64.0;
     let verdict = if small { "within" } else { "ABOVE" };
     let told = writeln!(io::stdout(), "peak memory {mebibytes:.1} MiB, {verdict} 64 MiB").is_ok();
@@ -72,6 +71,15 @@ fn measure(name: &str, limit: f64, work: impl Fn() -> usize) -> bool {
     let verdict = if best <= limit { "within" } else { "ABOVE" };
     let line = format!("{name:<44} {rows:>8} rows {:>9.3} ms, {verdict} {:.0} ms", best * 1e3, limit * 1e3);
     writeln!(io::stdout(), "{line}").is_ok() && best <= limit
+}
+
+/// The most memory that this process has held, in MiB; endless where nobody says. Not `getrusage`, which begins with that
+/// of whoever has started this process.
+fn peak_memory() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kibibytes = line.and_then(|text| text.trim().trim_end_matches(" kB").parse::<f64>().ok());
+    kibibytes.map_or(f64::INFINITY, |kibibytes| kibibytes / 1024.0)
 }
 
 fn processor_time() -> f64 {
