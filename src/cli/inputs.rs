@@ -365,13 +365,13 @@ pub(super) struct CarryOut {
     pub(super) kubeconfig: bool,
 }
 
-/// Files -> plan, with the warnings shown. Without `carry_out` it is only looked at.
+/// Files -> plan and what it is of, with the warnings shown. Without `carry_out` it is only looked at.
 pub(super) fn plan(
     files: &FileArgs,
     args: &PlanningArgs,
     settings: &Settings,
     carry_out: Option<CarryOut>,
-) -> Result<Plan, Exit> {
+) -> Result<(Plan, Vec<Scenario>), Exit> {
     let scenarios = load(files)?;
     let capacity = args.capacity.iter().fold(Capacity::default(), Capacity::and);
     let matrix = expanded(&scenarios, &args.select, &capacity)?;
@@ -388,7 +388,7 @@ pub(super) fn plan(
         }
     };
     let matrix = chosen(matrix, &args.select, unaffected)?;
-    plan_of(&scenarios, &matrix, args, settings, carry_out)
+    Ok((plan_of(&scenarios, &matrix, args, settings, carry_out)?, scenarios))
 }
 
 /// Scenarios and what is to run of them -> plan, with the warnings shown.

@@ -18,6 +18,7 @@ mod owner;
 mod plan;
 mod preflight;
 mod published;
+mod rehearse;
 mod release;
 mod report;
 mod run;

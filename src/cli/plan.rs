@@ -2,9 +2,10 @@
 
 use super::exit::Exit;
 use super::inputs::{self, FileArgs, PlanningArgs};
-use super::{estimate, preflight, screen};
+use super::{estimate, preflight, rehearse, screen};
 use crate::plan::{Difference, Plan, PlannedRun, StepAction};
 use crate::report::{self, zuul};
+use crate::scenario::Scenario;
 use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets};
 use std::collections::BTreeMap;
@@ -26,6 +27,10 @@ pub(super) struct PlanArgs {
     /// The region, when the cloud has several
     #[arg(long, value_name = "REGION", requires = "cloud")]
     region: Option<String>,
+    /// Let the management cluster of this kubeconfig judge it: templates and ClusterClasses are made in a namespace that
+    /// is removed again, Clusters as a dry run
+    #[arg(long, value_name = "FILE")]
+    check_with: Option<PathBuf>,
     /// How to show it; json is exactly what `run` would do, zuul is data for zuul_return
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -78,14 +83,27 @@ pub(super) fn run(args: &PlanArgs) -> Exit {
     }
 }
 
+/// The plan, judged as far as that is wanted: first by a cloud, whose quotas limit it, then by a management cluster.
 fn planned(args: &PlanArgs) -> Result<Plan, Exit> {
     let settings = args.testbed.settings();
     let plan = |planning: &PlanningArgs| inputs::plan(&args.files, planning, &settings, None);
-    let first = plan(&args.planning)?;
-    let Some(name) = &args.cloud else { return Ok(first) };
+    let (plan, scenarios) = within_cloud(args, plan)?;
+    if let Some(kubeconfig) = &args.check_with {
+        rehearse::check(&plan, &scenarios, kubeconfig)?;
+    }
+    Ok(plan)
+}
+
+/// The plan within what is left of a cloud's quotas, when one is named.
+fn within_cloud(
+    args: &PlanArgs,
+    plan: impl Fn(&PlanningArgs) -> Result<(Plan, Vec<Scenario>), Exit>,
+) -> Result<(Plan, Vec<Scenario>), Exit> {
+    let (first, scenarios) = plan(&args.planning)?;
+    let Some(name) = &args.cloud else { return Ok((first, scenarios)) };
     let capacity = preflight::judged(name, args.region.as_deref(), &first)?;
     let Some(timetable) = first.timetable.as_ref().filter(|_| capacity.limits().next().is_some()) else {
-        return Ok(first);
+        return Ok((first, scenarios));
     };
     // What is given by hand counts where it is less than what is left.
     let mut limits = timetable.capacity.clone();

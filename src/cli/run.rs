@@ -144,7 +144,7 @@ fn prepare(args: &RunArgs) -> Result<Prepared, Exit> {
                 kubeconfig: args.kubeconfig.is_some(),
             };
             let plan = if args.bisect.is_empty() {
-                inputs::plan(&files, &args.planning, &settings, Some(how))?
+                inputs::plan(&files, &args.planning, &settings, Some(how))?.0
             } else {
                 let scenarios = inputs::load(&files)?;
                 let matrix = bisect::further(&scenarios, &args.output, &args.bisect, args.further.into())?;

@@ -38,6 +38,8 @@ pub enum ApiError {
         code: u16,
         /// The API server's words.
         message: String,
+        /// The same field by field, where it tells them apart.
+        causes: Vec<Cause>,
     },
     /// No answer, or none that could be understood, within the limit.
     #[error("could not {verb} {object} within {}: {message}", crate::types::show_duration(RETRY_LIMIT))]
@@ -91,6 +93,21 @@ const fn refusal_class(code: u16) -> FailureClass {
         400 | 403 | 404 | 409 | 422 => FailureClass::Refused,
         _ => FailureClass::Infrastructure,
     }
+}
+
+/// What is wrong with one field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause {
+    /// The field, e.g. `spec.topology.variables[flavor].value`.
+    pub field: String,
+    /// The API server's words.
+    pub message: String,
+}
+
+fn causes(status: &kube::core::Status) -> Vec<Cause> {
+    let details = status.details.as_ref();
+    let causes = details.into_iter().flat_map(|details| &details.causes);
+    causes.map(|cause| Cause { field: cause.field.clone(), message: cause.message.clone() }).collect()
 }
 
 /// A complete list, with the resource version that it is true for.
@@ -263,6 +280,24 @@ impl Api {
         }
     }
 
+    /// The kinds that a group has, each with a version in which it is served; none when there is no such group.
+    ///
+    /// # Errors
+    /// The API server refuses or does not answer.
+    pub async fn served(&self, group: &str) -> Result<Vec<(String, String)>, ApiError> {
+        let reference = ObjectRef { kind: "APIGroup".into(), namespace: String::new(), name: group.into() };
+        let groups = call("list", &reference, || self.client.list_api_groups()).await?;
+        let versions = groups.groups.into_iter().filter(|found| found.name == group).flat_map(|g| g.versions);
+        let mut served = Vec::new();
+        for version in versions {
+            let name = &version.group_version;
+            let list = call("list", &reference, || self.client.list_api_group_resources(name)).await?;
+            let kinds = list.resources.into_iter().filter(|resource| !resource.name.contains('/'));
+            served.extend(kinds.map(|resource| (version.version.clone(), resource.kind)));
+        }
+        Ok(served)
+    }
+
     /// Asks for the deletion of one object; `false` when it is not there (any more). With `uid` only that very
     /// object is deleted, not a later one of the same name.
     ///
@@ -329,7 +364,8 @@ where
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(kube::Error::Api(status))) if !is_transient(&status) => {
                 let (code, message) = (status.code, status.message.clone());
-                return Err(ApiError::Refused { verb, object: object.clone(), code, message });
+                let causes = causes(&status);
+                return Err(ApiError::Refused { verb, object: object.clone(), code, message, causes });
             }
             Ok(Err(kube::Error::Api(status))) => format!("{} ({})", status.message, status.code),
             Ok(Err(error)) => chain(&error),

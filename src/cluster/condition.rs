@@ -134,8 +134,7 @@ fn unsettled(view: &ClusterView, root: &DynamicObject, target: &Target) -> Optio
         return of_root(format!("topology: {}", say(&cond)));
     }
     // Whose controller is not there: everything else waits for these.
-    let roots = [view.infrastructure(), view.control_plane()];
-    if let Some(object) = roots.into_iter().flatten().find(|object| object.is_untouched()) {
+    if let Some(object) = unattended(view) {
         return Some(untouched(object));
     }
     if let Some(object) = view.objects.iter().find(|o| o.kind().ends_with("Cluster") && o.kind() != "Cluster")
@@ -181,6 +180,13 @@ fn unsettled(view: &ClusterView, root: &DynamicObject, target: &Target) -> Optio
     // Last, because whatever else is missing is what this waits for.
     let (key, value) = UNDER_WAY.iter().find_map(|key| Some((key, root.annotations().get(*key)?)))?;
     of_root(format!("Cluster API has not finished: annotation {key} is still `{value}`"))
+}
+
+/// The infrastructure or the control plane, when it is there and no controller has ever acted on it.
+#[must_use]
+pub fn unattended(view: &ClusterView) -> Option<&DynamicObject> {
+    let roots = [view.infrastructure(), view.control_plane()];
+    roots.into_iter().flatten().find(|object| object.is_untouched())
 }
 
 fn untouched(object: &DynamicObject) -> Why {

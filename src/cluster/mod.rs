@@ -13,7 +13,7 @@ mod wait;
 mod watched;
 mod workload;
 
-pub use api::{Api, ApiError, Listing};
+pub use api::{Api, ApiError, Cause, Listing};
 pub use kind::Kind;
 pub use observe::{Observer, ViewReceiver};
 pub use view::{ClusterView, Cond, ObjectExt};

@@ -138,8 +138,16 @@ impl Capi {
         on_why: impl FnMut(&Why),
     ) -> Result<(), Failure> {
         let mut views = self.observer.views(&run.cluster).ok_or_else(|| unobserved(run))?;
-        wait(&mut views, limit, on_why, |view| condition::settled(view, target)).await.map_err(|error| {
-            error.failure(&format!("cluster `{}` did not become {}", run.cluster, describe(target)))
+        let waited = wait(&mut views, limit, on_why, |view| condition::settled(view, target)).await;
+        waited.map_err(|error| {
+            let failure =
+                error.failure(&format!("cluster `{}` did not become {}", run.cluster, describe(target)));
+            // A stack is not to blame for a controller that does not run.
+            if failure.class == FailureClass::TimedOut && condition::unattended(&views.borrow()).is_some() {
+                let failure = Failure { class: FailureClass::Infrastructure, ..failure };
+                return failure.hint("see whether the provider's controllers run in the management cluster");
+            }
+            failure
         })
     }
 
@@ -247,7 +255,12 @@ fn named(object: &DynamicObject, kind: &Kind) -> ObjectRef {
 }
 
 /// Deletes the namespace of a run and waits until it is gone; then lists all namespaces, with a sentinel.
-async fn remove_namespace(api: &Api, run: &RunId, namespace: &Namespace, limit: Duration) -> Cleanliness {
+pub(super) async fn remove_namespace(
+    api: &Api,
+    run: &RunId,
+    namespace: &Namespace,
+    limit: Duration,
+) -> Cleanliness {
     let unknown = |error: ApiError| Cleanliness::Unknown { why: error.to_string() };
     if let Err(error) = api.delete(&Kind::namespace(), None, namespace.as_str(), None).await {
         // Only a 409 ("already being deleted") may be waited out.

@@ -4,6 +4,7 @@ pub mod capi;
 pub mod clouds;
 pub mod manifest;
 pub mod preflight;
+pub mod rehearse;
 pub mod scripted;
 
 use crate::types::{ObjectRef, RunId};

@@ -28,6 +28,7 @@ mod run;
 mod scenario;
 mod schema;
 mod stack;
+mod stacks;
 mod store;
 mod support;
 mod tidy;

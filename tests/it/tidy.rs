@@ -54,7 +54,7 @@ const PURE: &[(&str, &[&str])] = &[
     ),
     ("results", &["journal.rs", "file.rs"]),
     ("release", &["folder.rs", "build.rs", "csctl.rs", "process.rs", "unpack.rs", "http.rs", "mod.rs"]),
-    ("provider", &["capi.rs", "scripted.rs"]),
+    ("provider", &["capi.rs", "rehearse.rs", "scripted.rs"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {
