@@ -19,6 +19,7 @@ pub mod scenario;
 pub mod stack;
 
 // L2
+pub mod addon;
 pub mod matrix;
 pub mod release;
 pub mod results;

@@ -2,11 +2,13 @@
 //! reason. One table names them all; help, docs, the scenario loader and the runner read it.
 
 mod access;
+mod addons;
 mod machines;
 mod ownership;
 mod steadiness;
 mod table;
 
+pub use addons::Addons;
 pub use table::{CHECKS, Check, GROUPS, Needs, expand, find};
 
 use crate::cluster::{Api, ClusterView, Progress, ViewReceiver, WaitError, Why, Workload, wait};
@@ -37,6 +39,8 @@ pub struct CheckContext<'a> {
     pub first: Option<&'a Workload>,
     /// Whether Pods run on its nodes.
     pub runs_pods: bool,
+    /// What is known of its add-ons; absent where nobody looks after them.
+    pub addons: Option<Addons<'a>>,
 }
 
 /// What a check found.
@@ -79,6 +83,8 @@ impl CheckContext<'_> {
             table::Run::Ownership => ownership::ownership(self).await,
             table::Run::NoDrift => steadiness::no_drift(self).await,
             table::Run::Quiescence => steadiness::quiescence(self).await,
+            table::Run::AddonStages => addons::stages(self).await,
+            table::Run::UpgradeWaits => Ok(addons::upgrade(self)),
             table::Run::Elsewhere => {
                 Ok(Checked::Skipped("not applicable: no provider of this version runs Pods".into()))
             }

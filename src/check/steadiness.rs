@@ -238,6 +238,7 @@ mod tests {
             manifest: &stored(0, 0, ""),
             first: None,
             runs_pods: false,
+            addons: None,
         };
         no_drift(&mut cx).await.unwrap()
     }

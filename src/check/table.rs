@@ -39,6 +39,8 @@ pub(super) enum Run {
     Ownership,
     NoDrift,
     Quiescence,
+    AddonStages,
+    UpgradeWaits,
     Elsewhere,
 }
 
@@ -48,6 +50,7 @@ pub const GROUPS: &[(&str, &str)] = &[
     ("machines", "Machines, Nodes, etcd members and their versions"),
     ("access", "kubeconfigs and the API server behind them"),
     ("controllers", "controllers keep objects as they should be, and then rest"),
+    ("addons", "add-ons are applied in their stages, and upgrades wait for them"),
     ("workloads", "what needs running Pods"),
 ];
 
@@ -123,6 +126,21 @@ pub const CHECKS: &[Check] = &[
         Run::Quiescence,
         "resource versions come to rest: no controller writes in a loop",
     ),
+    check(
+        "addon-stages",
+        &["smoke", "addons"],
+        Run::AddonStages,
+        "the stages of the last hook are done, in order, and what they applied is there",
+    ),
+    Check {
+        after_change_only: true,
+        ..check(
+            "upgrade-waits-for-addons",
+            &["smoke", "addons"],
+            Run::UpgradeWaits,
+            "the control plane got its new version only after the stages before the upgrade",
+        )
+    },
     pods("pods-ready", "every Pod of the add-ons is Ready"),
     pods("service-dns", "a Pod resolves the name of a Service"),
     pods("pod-network", "Pods on different Nodes reach each other"),

@@ -423,12 +423,17 @@ async fn world(
         screen::error(&error, Some("`--kubeconfig FILE` names the management cluster"));
         Exit::Infrastructure
     })?;
+    let helm = match plan.addons.is_empty() || !plan.operator.is_empty() {
+        true => None,
+        false => Some(super::testbed::helm(&args.testbed.settings()).map_err(|error| Exit::testbed(&error))?),
+    };
     Ok(World::Capi(Box::new(CapiWorld {
         redactor: redactor(Some(&kubeconfig), cloud.as_ref()),
         capi: Capi::start(api, plan.clone()).with_cloud(cloud),
         plan: plan.clone(),
         logs,
         runs_pods: plan.provider != ProviderKind::Embedded,
+        helm,
         kubectl,
     })))
 }

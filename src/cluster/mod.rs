@@ -6,8 +6,10 @@ pub mod availability;
 #[cfg(test)]
 pub(crate) mod captured;
 pub mod condition;
+pub mod hook;
 mod kind;
 mod observe;
+pub mod operator;
 mod view;
 mod wait;
 mod watched;

@@ -46,6 +46,22 @@ impl Observer {
     /// Starts watching `kinds` (and Events) in `namespace` for the given clusters.
     #[must_use]
     pub fn start(api: &Api, namespace: &Namespace, kinds: &[Kind], clusters: &[ClusterName]) -> Self {
+        Self::watching(api, namespace, kinds, clusters, None)
+    }
+
+    /// Starts watching `kinds` in `namespace`; all objects, whatever cluster they belong to, are in the one view `name`.
+    #[must_use]
+    pub fn of_namespace(api: &Api, namespace: &Namespace, kinds: &[Kind], name: &ClusterName) -> Self {
+        Self::watching(api, namespace, kinds, std::slice::from_ref(name), Some(name.to_string()))
+    }
+
+    fn watching(
+        api: &Api,
+        namespace: &Namespace,
+        kinds: &[Kind],
+        clusters: &[ClusterName],
+        whole: Option<String>,
+    ) -> Self {
         let (send, inputs) = mpsc::unbounded_channel();
         let mut tasks = JoinSet::new();
         for (index, kind) in kinds.iter().chain([&Kind::event()]).enumerate() {
@@ -62,6 +78,7 @@ impl Observer {
         let store = Store {
             unsynced: (0..kinds.len()).collect(),
             event_index: kinds.len(),
+            whole,
             clusters: HashMap::new(),
             events: events.clone(),
             trouble: BTreeMap::new(),
@@ -142,6 +159,8 @@ fn typed(Watched(mut object): Watched, kind: &Kind) -> DynamicObject {
 struct Store {
     unsynced: BTreeSet<usize>,
     event_index: usize,
+    /// The one view of everything, where clusters do not matter.
+    whole: Option<String>,
     /// Objects by their cluster, then by kind and name; a view is one entry of the first map.
     clusters: HashMap<String, BTreeMap<(usize, String), Arc<DynamicObject>>>,
     events: Events,
@@ -199,7 +218,7 @@ impl Store {
             }
             Input::Deleted(object) => {
                 let healed = self.trouble.remove(&index).is_some();
-                let cluster = cluster_of(&object).map(ToOwned::to_owned);
+                let cluster = self.cluster_of(&object).map(ToOwned::to_owned);
                 if let Some(known) = cluster.as_ref().and_then(|cluster| self.clusters.get_mut(cluster)) {
                     known.remove(&(index, object.name_any()));
                 }
@@ -210,7 +229,7 @@ impl Store {
 
     /// Keeps an object under its cluster; what belongs to none (ClusterClasses' templates) is not kept.
     fn keep(&mut self, index: usize, object: DynamicObject) -> Option<String> {
-        let cluster = cluster_of(&object)?.to_owned();
+        let cluster = self.cluster_of(&object)?.to_owned();
         let known = self.clusters.entry(cluster.clone()).or_default();
         known.insert((index, object.name_any()), Arc::new(object));
         Some(cluster)
@@ -234,6 +253,10 @@ impl Store {
         }
         let now = versions(self);
         before.symmetric_difference(&now).map(|(cluster, ..)| cluster.clone()).collect()
+    }
+
+    fn cluster_of<'a>(&'a self, object: &'a DynamicObject) -> Option<&'a str> {
+        self.whole.as_deref().or_else(|| cluster_of(object))
     }
 
     fn show(&self, cluster: Option<String>, everyone: bool) {
@@ -277,6 +300,10 @@ fn known(events: &Events) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Dyna
 fn cluster_of(object: &DynamicObject) -> Option<&str> {
     if object.kind() == "Cluster" {
         return object.metadata.name.as_deref();
+    }
+    // The operator's object about the add-ons carries no label.
+    if object.kind() == "ClusterAddon" {
+        return Some(object.text("/spec/clusterRef/name")).filter(|name| !name.is_empty());
     }
     object.labels().get("cluster.x-k8s.io/cluster-name").map(String::as_str)
 }

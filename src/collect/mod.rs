@@ -46,6 +46,8 @@ pub struct Request<'a> {
     pub events: &'a [Arc<DynamicObject>],
     /// Logs of the controllers.
     pub logs: &'a [LogCut],
+    /// What is known of the cluster's add-ons, one line each.
+    pub addons: &'a [String],
     /// Everything passes through it.
     pub redactor: &'a Redactor,
 }
@@ -92,6 +94,9 @@ fn summary(request: &Request<'_>) -> String {
     let mut text =
         format!("{}\n\nunit: {}\ncluster: {}\n", request.cause, request.unit, request.view.cluster);
     let _ = write!(text, "\nobjects\n{}", timeline::tree(request.view));
+    if !request.addons.is_empty() {
+        let _ = write!(text, "\nadd-ons\n{}\n", request.addons.join("\n"));
+    }
     let _ = write!(text, "\ntimeline\n{}", timeline::timeline(request.view, request.events));
     text
 }
@@ -179,6 +184,7 @@ mod tests {
             view: &view,
             events: &[],
             logs: &[log],
+            addons: &["stage cni: FAILED".into()],
             redactor: &Redactor::default(),
         };
         let collected = gather(&directory.path().join("evidence"), &request);
@@ -186,5 +192,6 @@ mod tests {
         assert_eq!(collected.trouble.len(), 1);
         let summary = std::fs::read_to_string(directory.path().join("evidence/summary.txt")).unwrap();
         assert!(summary.starts_with("the cause\n"));
+        assert!(summary.contains("\nadd-ons\nstage cni: FAILED\n"), "{summary}");
     }
 }

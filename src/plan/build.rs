@@ -1,12 +1,15 @@
 //! Makes the plan: finds the release of every combination, checks its variables against the ClusterClass, and lays
 //! down names, labels, steps and deadlines.
 
+use super::addons::{operator_releases, with_addons};
 use super::cost::{Flavor, Table};
-use super::{Plan, PlannedRun, Step, StepAction};
+use super::{OperatorRelease, Plan, PlannedRun, Step, StepAction};
 use crate::event::LeftOutInfo;
 use crate::matrix::{Combination, Matrix};
-use crate::scenario::{Change, CloudAccess, Problem, Problems, Scenario, Span, SwitchValue, did_you_mean};
-use crate::stack::{Stack, StackRelease, variables};
+use crate::scenario::{
+    Change, CloudAccess, Problem, Problems, Scenario, Span, SwitchValue, Via, did_you_mean,
+};
+use crate::stack::{ReleaseAddons, Stack, StackRelease, variables};
 use crate::types::{
     CaseId, CheckName, ClusterName, CombinationId, KubernetesMinor, Namespace, Owner, ProviderKind, Release,
     RunId, ScenarioName, Target,
@@ -85,7 +88,7 @@ pub fn build(
 ) -> Result<(Plan, Vec<Problem>), Problems> {
     let mut found = Found::default();
     let mut runs = Vec::new();
-    let mut shared: Vec<Value> = Vec::new();
+    let mut shared = Shared::default();
     for combination in &matrix.combinations {
         let Some(scenario) = scenarios.iter().find(|scenario| scenario.name == combination.scenario) else {
             continue;
@@ -97,6 +100,7 @@ pub fn build(
     }
     let provider = one_provider(scenarios, &mut found);
     one_credential(scenarios, &mut found);
+    one_way(scenarios, &mut found);
     let after = precedence(scenarios, &mut found);
     for scenario in scenarios {
         // A size that nobody can read would count as none.
@@ -125,7 +129,9 @@ pub fn build(
         owner: options.owner.clone(),
         provider,
         namespace: options.namespace.clone(),
-        shared,
+        shared: shared.objects,
+        addons: shared.addons,
+        operator: shared.operator,
         concurrency: options.concurrency.unwrap_or(runs.len()).max(1),
         runs,
         left_out: left_out.collect(),
@@ -144,6 +150,14 @@ pub fn build(
         places: scenarios.iter().map(|s| (s.name.to_string(), s.places())).collect(),
     };
     Ok((plan, found.warnings))
+}
+
+/// What releases are made of, for all runs together.
+#[derive(Default)]
+struct Shared {
+    objects: Vec<Value>,
+    addons: BTreeMap<String, ReleaseAddons>,
+    operator: Vec<OperatorRelease>,
 }
 
 /// Problems, each said once although many combinations have it.
@@ -227,6 +241,18 @@ fn one_credential(scenarios: &[Scenario], found: &mut Found) {
     }
 }
 
+/// One run has one way: the operator would take what the harness applies for its own, and the other way round.
+fn one_way(scenarios: &[Scenario], found: &mut Found) {
+    let Some(first) = scenarios.first() else { return };
+    for scenario in scenarios {
+        if scenario.stack.via != first.stack.via {
+            let message = "one run has one way: another file has another `via`";
+            let problem = scenario.problem(scenario.positions.stack, message);
+            found.error(problem.hint("run the files one after the other"));
+        }
+    }
+}
+
 fn stack_name(scenario: &Scenario) -> String {
     format!("{}-{}", scenario.stack.provider, scenario.stack.name)
 }
@@ -237,7 +263,7 @@ fn planned(
     stack: Option<&Stack>,
     options: &PlanOptions,
     found: &mut Found,
-    shared: &mut Vec<Value>,
+    shared: &mut Shared,
 ) -> Option<PlannedRun> {
     let patch = &combination.patch;
     let Some(minor) = patch.kubernetes else {
@@ -251,9 +277,12 @@ fn planned(
         (_, Some(stack)) => {
             let release = stack.release(minor)?;
             for object in &release.objects {
-                if !shared.contains(object) {
-                    shared.push(object.clone());
+                if !shared.objects.contains(object) {
+                    shared.objects.push(object.clone());
                 }
+            }
+            if let Some(addons) = &release.addons {
+                shared.addons.insert(release.class.clone(), addons.clone());
             }
             Some(Release {
                 class: release.class.clone(),
@@ -279,7 +308,16 @@ fn planned(
     let next_release = release_of(minor.next());
     let steps = match combination.refusal {
         Some(_) => Vec::new(),
-        None => steps(scenario, combination, options, start, &mut release_of),
+        None => {
+            let steps = steps(scenario, combination, options, start.clone(), &mut release_of);
+            let via = scenario.stack.via;
+            if via == Via::Operator {
+                for why in operator_releases(&start, &steps, &mut shared.operator) {
+                    found.error(scenario.problem(scenario.positions.stack, why));
+                }
+            }
+            with_addons(steps, start, &shared.addons, via)
+        }
     };
     let id = combination.id.clone();
     let Some(cluster) = cluster_name(&id, &options.run) else {

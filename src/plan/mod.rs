@@ -1,8 +1,10 @@
 //! Matrix x stack x options -> a [`Plan`]: everything decided, nothing left to choose at run time. Pure.
 
+mod addons;
 mod admission;
 mod build;
 pub mod cost;
+mod operator;
 mod price;
 pub mod schedule;
 #[cfg(test)]
@@ -11,6 +13,7 @@ mod timetable;
 
 pub use admission::Admission;
 pub use build::{KnownCheck, PlanOptions, build, digest, minors};
+pub use operator::OperatorRelease;
 pub use price::price;
 pub use timetable::{Expected, Timetable, TimetableError};
 
@@ -19,6 +22,8 @@ use self::schedule::Item;
 use crate::event::{LeftOutInfo, UnitInfo};
 use crate::matrix::Coverage;
 use crate::scenario::{Change, CloudAccess, Places, Timeouts};
+use crate::stack::ReleaseAddons;
+use crate::stack::addon::Hook;
 use crate::types::{
     CaseId, CheckName, ClusterName, CombinationId, Namespace, Owner, ProviderKind, Release, RunId,
     SwitchName, SwitchValues, Target, ValueName,
@@ -48,6 +53,12 @@ pub struct Plan {
     /// The objects that all units share: ClusterClasses and their templates, rendered, without namespace and
     /// labels; the provider adds both.
     pub shared: Vec<Value>,
+    /// The releases that the Cluster Stack Operator is to bring; empty when the harness does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operator: Vec<OperatorRelease>,
+    /// The add-ons of each release, by the name of its ClusterClass; only of releases that have some.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub addons: BTreeMap<String, ReleaseAddons>,
     /// The runs, in order.
     pub runs: Vec<PlannedRun>,
     /// What does not run, and why.
@@ -138,10 +149,21 @@ pub struct Step {
 pub enum StepAction {
     /// Look.
     Check(CheckName),
+    /// Carry out a stage of the add-ons of the step's target, or look at what came of it.
+    Addon(AddonStep),
     /// Change the cluster to the step's target.
     Change(Change),
     /// Known while planning that it does not apply; reported as skipped with this reason.
     Skip(String),
+}
+
+/// One stage of a hook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddonStep {
+    /// The hook.
+    pub hook: Hook,
+    /// Its number among the stages of the hook, from 0.
+    pub stage: usize,
 }
 
 /// What tells two plans apart.
@@ -211,6 +233,8 @@ impl Plan {
             provider: self.provider,
             namespace: again.namespace,
             shared: self.shared.clone(),
+            operator: self.operator.clone(),
+            addons: self.addons.clone(),
             runs: runs?,
             left_out: Vec::new(),
             concurrency: again.concurrency.unwrap_or(self.concurrency).max(1),
@@ -371,7 +395,7 @@ impl PlannedRun {
     pub fn longest(&self) -> Duration {
         let steps = self.steps.iter().map(|step| match step.action {
             StepAction::Check(_) => self.timeouts.check,
-            StepAction::Change(_) => self.timeouts.change,
+            StepAction::Addon(_) | StepAction::Change(_) => self.timeouts.change,
             StepAction::Skip(_) => Duration::ZERO,
         });
         self.timeouts.provision + steps.sum::<Duration>() + self.timeouts.delete

@@ -75,6 +75,8 @@ pub(crate) fn plan(runs: Vec<PlannedRun>, concurrency: usize) -> Plan {
         provider: ProviderKind::Openstack,
         namespace: Namespace::new("stack-e2e-test").unwrap(),
         shared: vec![],
+        addons: Default::default(),
+        operator: vec![],
         runs,
         left_out: vec![],
         concurrency,

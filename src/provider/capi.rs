@@ -4,6 +4,7 @@
 //! beyond a single call.
 
 use super::clouds::CloudEntry;
+use super::operator::{Releases, addon_kind, addon_name};
 use super::{Leftover, manifest};
 use crate::cluster::{Api, ApiError, Kind, Listing, ObjectExt, Observer, Why, condition, wait};
 use crate::event::{Cleanliness, Failure, FailureClass};
@@ -30,6 +31,7 @@ pub struct Capi {
     observer: Observer,
     kinds: Vec<Kind>,
     cloud: Option<CloudEntry>,
+    releases: Option<Releases>,
 }
 
 impl Capi {
@@ -38,9 +40,13 @@ impl Capi {
     pub fn start(api: Api, plan: Arc<Plan>) -> Self {
         let mut kinds = Kind::core();
         kinds.extend(Kind::from_templates(&plan.shared));
+        let releases = Releases::start(&api, &plan);
+        if releases.is_some() {
+            kinds.push(addon_kind());
+        }
         let clusters: Vec<_> = plan.runs.iter().map(|run| run.cluster.clone()).collect();
         let observer = Observer::start(&api, &plan.namespace, &kinds, &clusters);
-        Self { api, plan, observer, kinds, cloud: None }
+        Self { api, plan, observer, kinds, cloud: None, releases }
     }
 
     /// With the credential that the plan's clusters need.
@@ -88,6 +94,9 @@ impl Capi {
         }
         for object in &manifest::credentials(&self.plan, self.cloud.as_ref()) {
             self.api.apply(object, false).await.map_err(|error| error.failure())?;
+        }
+        if let Some(releases) = &self.releases {
+            return releases.prepare().await;
         }
         // The ClusterClass last: its webhook looks for the templates that it refers to.
         let mut objects = manifest::shared(&self.plan);
@@ -220,11 +229,23 @@ impl Capi {
                 left.push(reference);
             }
         }
+        if self.releases.is_some() {
+            let (kind, name) = (addon_kind(), addon_name(&run.cluster));
+            let addon = self.api.get(&kind, namespace, &name).await.map_err(|e| e.to_string())?;
+            left.extend(addon.map(|addon| named(&addon, &kind)));
+        }
         Ok(left)
     }
 
     /// Deletes the run's namespace with all that is shared, and proves that nothing of the run is left anywhere.
     pub async fn finish(&self, limit: Duration) -> Cleanliness {
+        if let Some(releases) = &self.releases {
+            // In its own order: the operator takes its finalizers off only while it can.
+            let clean = releases.finish(limit).await;
+            if clean != Cleanliness::Clean {
+                return clean;
+            }
+        }
         remove_namespace(&self.api, &self.plan.run, &self.plan.namespace, limit).await
     }
 }
@@ -458,6 +479,8 @@ mod tests {
             owner: Owner { boot: "boot".into(), pid: 1, start: 1 },
             provider: ProviderKind::Embedded,
             shared: vec![],
+            addons: Default::default(),
+            operator: vec![],
             runs: vec![planned],
             left_out: vec![],
             concurrency: 1,

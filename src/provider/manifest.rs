@@ -27,7 +27,12 @@ fn unit_labels(plan: &Plan, run: &PlannedRun) -> Map<String, Value> {
     labels
 }
 
-fn annotations(plan: &Plan) -> Value {
+/// The same as a value.
+pub(super) fn run_marks(plan: &Plan) -> Value {
+    Value::Object(run_labels(plan))
+}
+
+pub(super) fn annotations(plan: &Plan) -> Value {
     json!({
         label::EXPIRES_AT: plan.expires.as_second().to_string(),
         label::OWNER: plan.owner.to_string(),

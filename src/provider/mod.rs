@@ -3,6 +3,7 @@
 pub mod capi;
 pub mod clouds;
 pub mod manifest;
+pub mod operator;
 pub mod preflight;
 pub mod rehearse;
 pub mod scripted;

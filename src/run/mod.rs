@@ -4,6 +4,7 @@
 //! Units are straight asynchronous functions that tell it what happens; every intent is on disk before a unit may
 //! act on it. No task outlives [`run`].
 
+mod addons;
 mod clock;
 mod dispatcher;
 mod unit;

@@ -11,6 +11,7 @@ use crate::event::{
     Seen,
 };
 use crate::plan::{Plan, PlannedRun, StepAction};
+use crate::stack::addon::Hook;
 use crate::types::{CaseId, CombinationId};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -207,7 +208,7 @@ impl Unit {
         let mut memory = self.world.begin();
         let mut cause: Option<Failure> = None;
         let created = self.provision(&mut memory, &mut cause).await;
-        self.steps(&memory, &mut cause).await;
+        self.steps(&mut memory, &mut cause).await;
         self.epilogue(&memory, cause, created).await;
     }
 
@@ -272,7 +273,7 @@ impl Unit {
     }
 
     /// A failed change makes what follows meaningless; a failed check does not.
-    async fn steps(&self, memory: &Memory, cause: &mut Option<Failure>) {
+    async fn steps(&self, memory: &mut Memory, cause: &mut Option<Failure>) {
         let mut blocked: Option<String> = cause.as_ref().map(|_| "provision failed".into());
         let mut phase = Phase::Provision;
         let mut enter = |next: Phase| {
@@ -287,7 +288,7 @@ impl Unit {
                 // What has no outcome is reported as never run, with the reason of the cancellation.
                 return;
             }
-            let started = self.clock.now();
+            let mut started = self.clock.now();
             if blocked.is_none() {
                 blocked = self.world.blind(self.run());
             }
@@ -317,6 +318,32 @@ impl Unit {
                             expected: known.filter(|_| failure.class == FailureClass::CheckFailed),
                             failure,
                         },
+                    }
+                }
+                StepAction::Addon(addon) => {
+                    let ahead = addon.hook != Hook::AfterControlPlaneInitialized;
+                    enter(if ahead { Phase::Change } else { Phase::Check });
+                    if ahead && self.intent(Act::Change).await.is_err() {
+                        return;
+                    }
+                    let run = self.run();
+                    let mut why = self.why(Phase::Change);
+                    let work =
+                        async { Ok(self.world.addon(run, addon, &step.target, memory, &mut why).await) };
+                    let limit = run.timeouts.change + CALL_LIMIT;
+                    let came = self.guarded(&format!("`{}`", step.case), limit, work).await;
+                    let (began, checked) = came.unwrap_or_else(|failure| (None, Checked::Failed(failure)));
+                    started = began.unwrap_or(started);
+                    match checked {
+                        Checked::Passed(note) => Outcome::Passed { note },
+                        Checked::Skipped(reason) => Outcome::Skipped { reason },
+                        Checked::Failed(failure) => {
+                            // An upgrade is never let go without its add-ons.
+                            if ahead {
+                                blocked = Some(format!("{} failed", step.case));
+                            }
+                            failed(failure)
+                        }
                     }
                 }
                 StepAction::Change(_) => {

@@ -1,16 +1,19 @@
 //! Where a run takes place: the verbs of a unit's life, carried out by Cluster API or by the scripted double.
 
+use super::addons::{Addons, Came};
+use crate::addon::{Ended, OnWhy};
 use crate::check::{self, CheckContext, Checked};
 use crate::cluster::{BLIND_LIMIT, Why, Workload, availability};
 use crate::collect::{self, Collected, LogCut};
 use crate::event::{Availability, Cleanliness, Failure, FailureClass, Seen};
-use crate::plan::{Plan, PlannedRun};
+use crate::plan::{AddonStep, Plan, PlannedRun};
 use crate::provider::capi::Capi;
 use crate::provider::manifest;
 use crate::provider::scripted::Scripted;
+use crate::stack::addon::Hook;
 use crate::types::{CaseId, CheckName, ObjectRef, Redactor, Target, show_duration};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// The service that every cluster has.
@@ -34,6 +37,8 @@ pub struct CapiWorld {
     pub logs: Vec<(String, PathBuf)>,
     /// Whether Pods run on the Nodes of its clusters.
     pub runs_pods: bool,
+    /// The Helm that renders add-ons; a path. Absent when the plan has no add-ons.
+    pub helm: Option<PathBuf>,
     /// How people reach the management cluster: what stands before `kubectl`.
     pub kubectl: String,
     /// Everything that is written passes through it.
@@ -45,6 +50,7 @@ pub struct CapiWorld {
 pub struct Memory {
     first: Option<Workload>,
     logs: Vec<LogCut>,
+    addons: Addons,
 }
 
 impl World {
@@ -53,8 +59,8 @@ impl World {
     pub fn begin(&self) -> Memory {
         match self {
             Self::Capi(world) => Memory {
-                first: None,
                 logs: world.logs.iter().map(|(name, file)| LogCut::now(name, file)).collect(),
+                ..Memory::default()
             },
             Self::Scripted(_) => Memory::default(),
         }
@@ -103,12 +109,27 @@ impl World {
         &self,
         run: &PlannedRun,
         memory: &mut Memory,
-        on_why: impl FnMut(&Why),
+        on_why: impl FnMut(&Why) + Send,
     ) -> Result<String, Failure> {
         match self {
             Self::Capi(world) => {
                 let target = run.first_target();
-                world.capi.await_target(run, &target, run.timeouts.provision, on_why).await?;
+                // Both tell why they wait. Nodes may need an add-on to become ready, so the two go on side by side.
+                let on_why = Mutex::new(on_why);
+                let tell = |why: &Why| (on_why.lock().unwrap_or_else(PoisonError::into_inner))(why);
+                let mut tell_of_stages = tell;
+                {
+                    let settled = world.capi.await_target(run, &target, run.timeouts.provision, tell);
+                    let stages = world.first_stages(run, &mut memory.addons, &mut tell_of_stages);
+                    tokio::pin!(settled, stages);
+                    tokio::select! {
+                        ended = &mut settled => {
+                            ended?;
+                            stages.await;
+                        }
+                        () = &mut stages => settled.await?,
+                    }
+                }
                 let connected =
                     Workload::connect(world.capi.api(), &world.plan.namespace, &run.cluster).await;
                 memory.first = Some(connected.map_err(|error| {
@@ -121,6 +142,36 @@ impl World {
         }
     }
 
+    /// Carries out a stage of the add-ons, or tells what came of it while the cluster was provisioned: when it began,
+    /// if it is known, and how it ended.
+    pub async fn addon(
+        &self,
+        run: &PlannedRun,
+        step: &AddonStep,
+        target: &Target,
+        memory: &mut Memory,
+        on_why: OnWhy<'_>,
+    ) -> (Option<jiff::Timestamp>, Checked) {
+        let Self::Capi(world) = self else {
+            return (None, Checked::Skipped("not applicable: the double has no add-ons".into()));
+        };
+        if !world.plan.operator.is_empty() {
+            let done = world.operator_stage(run, target, step, on_why).await;
+            let passed = || Checked::Passed(format!("the operator has done it for {}", target.release.class));
+            return (None, done.map_or_else(Checked::Failed, |()| passed()));
+        }
+        let came = match step.hook {
+            Hook::AfterControlPlaneInitialized => Ok(world.first_stage(run, &memory.addons, step)),
+            _ => world.upgrade_stage(run, target, step, &mut memory.addons, on_why).await,
+        };
+        match came {
+            Ok(Came { started, ended: Ended::Done, note }) => (started, Checked::Passed(note)),
+            Ok(Came { started, ended: Ended::NotApplicable(why), .. }) => (started, Checked::Skipped(why)),
+            Ok(Came { started, ended: Ended::Failed(failure), .. }) => (started, Checked::Failed(failure)),
+            Err(failure) => (None, Checked::Failed(failure)),
+        }
+    }
+
     /// Carries out a change: applies the manifest for `target` and waits until the cluster is so. What answers before
     /// is probed meanwhile.
     pub async fn change(
@@ -128,16 +179,14 @@ impl World {
         run: &PlannedRun,
         case: &CaseId,
         target: &Target,
-        memory: &Memory,
+        memory: &mut Memory,
         on_why: impl FnMut(&Why),
     ) -> (Result<String, Failure>, Vec<Availability>) {
         let (ended, seen) = match self {
             Self::Capi(world) => {
-                let work = async {
-                    world.capi.apply(run, target).await.map_err(|error| error.failure())?;
-                    world.capi.await_target(run, target, run.timeouts.change, on_why).await
-                };
-                match &memory.first {
+                let Memory { first, addons, .. } = memory;
+                let work = world.let_go(run, target, addons, on_why);
+                match first {
                     Some(first) => {
                         let (ended, seen) = availability::during(work, || first.api().answers()).await;
                         (ended, Some(seen))
@@ -190,6 +239,12 @@ impl World {
                     manifest: &manifest,
                     first: memory.first.as_ref(),
                     runs_pods: world.runs_pods,
+                    addons: Some(check::Addons {
+                        records: &memory.addons.records,
+                        release: world.plan.addons.get(&target.release.class),
+                        started_on: &run.release.class,
+                        operator: !world.plan.operator.is_empty(),
+                    }),
                 };
                 context.run(check, run.timeouts.check).await
             }
@@ -240,6 +295,7 @@ impl World {
                         view: &view,
                         events: &observer.events(&run.cluster),
                         logs: &memory.logs,
+                        addons: &memory.addons.records.lines(),
                         redactor: &world.redactor,
                     },
                 )

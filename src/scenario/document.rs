@@ -33,7 +33,7 @@ pub(super) mod keys {
         "after",
     ];
     pub const CREDENTIALS: &[&str] = &["cloud", "deliver"];
-    pub const STACK: &[&str] = &["provider", "name", "source"];
+    pub const STACK: &[&str] = &["provider", "name", "source", "via"];
     pub const SOURCE: &[&str] = &["directory", "build", "release", "from"];
     pub const VALUE: &[&str] = &[
         "name",

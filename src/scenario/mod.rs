@@ -199,6 +199,8 @@ pub struct StackSelector {
     pub build: Option<BuildWith>,
     /// Releases in place of a directory.
     pub published: Option<Published>,
+    /// Who brings the ClusterClass and the add-ons into being.
+    pub via: Via,
 }
 
 /// Who makes a release.
@@ -209,6 +211,16 @@ pub enum BuildWith {
     Own,
     /// `csctl`.
     Csctl,
+}
+
+/// Who brings a release into being on the management cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Via {
+    /// The harness: it applies what it has rendered and carries the add-ons out.
+    #[default]
+    Harness,
+    /// The Cluster Stack Operator: it is told which release is wanted.
+    Operator,
 }
 
 /// Releases that are read from where they are published.

@@ -137,6 +137,9 @@ struct Stack {
     #[schemars(regex(pattern = r"^[a-z0-9]+$"), length(max = 30))]
     name: String,
     source: Source,
+    /// Who brings the release into being: the harness, unless said otherwise, or the Cluster Stack Operator.
+    #[schemars(extend("enum" = ["harness", "operator"]))]
+    via: Option<String>,
 }
 
 /// Where the stack is found: in a folder, or as releases.

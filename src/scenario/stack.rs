@@ -4,7 +4,7 @@ use super::decode::{Decoder, Fields};
 use super::document::keys;
 use super::problem::{Span, name_hint, one_of, quote};
 use super::tree::{Kind, Node};
-use super::{BuildWith, Positions, Published, StackSelector};
+use super::{BuildWith, Positions, Published, StackSelector, Via};
 use crate::types::{ProviderKind, StackName};
 use std::path::{Component, Path, PathBuf};
 
@@ -36,8 +36,24 @@ impl Decoder<'_> {
         });
         let source = self.source(&stack, positions);
         let root = self.known.root.clone();
+        let via = self.via(&stack);
         let Source { directory, build, published } = source?;
-        Some(StackSelector { provider: provider?, name: name?, directory, root, build, published })
+        Some(StackSelector { provider: provider?, name: name?, directory, root, build, published, via: via? })
+    }
+
+    /// Who brings the release into being.
+    fn via(&mut self, stack: &Fields<'_>) -> Option<Via> {
+        let Some(node) = stack.get("via") else { return Some(Via::default()) };
+        let words = ["harness", "operator"];
+        match self.string(node, "`via`")? {
+            "harness" => Some(Via::Harness),
+            "operator" => Some(Via::Operator),
+            other => {
+                let message = format!("a release comes via `harness` or `operator`, not {}", quote(other));
+                self.problem(node.span, message, name_hint(other, words));
+                None
+            }
+        }
     }
 
     fn source(&mut self, stack: &Fields<'_>, positions: &mut Positions) -> Option<Source> {

@@ -41,6 +41,12 @@ impl Hook {
             Self::AfterClusterUpgrade => "AfterClusterUpgrade",
         }
     }
+
+    /// Whether the operator carries out the stages of this hook.
+    #[must_use]
+    pub const fn is_carried_out(self) -> bool {
+        !matches!(self, Self::AfterClusterUpgrade)
+    }
 }
 
 impl fmt::Display for Hook {
@@ -69,7 +75,7 @@ impl fmt::Display for Action {
 }
 
 /// Whether the add-ons come in one chart or in stages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Style {
     /// There are none.
@@ -82,7 +88,7 @@ pub enum Style {
 }
 
 /// Which add-ons are applied or deleted when.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AddonPlan {
     /// One chart or stages.
@@ -92,7 +98,7 @@ pub struct AddonPlan {
 }
 
 /// One step of a hook.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Stage {
     /// The folder below `cluster-addon` with its chart; [`SINGLE`] is that folder itself.
@@ -108,7 +114,7 @@ pub struct Stage {
 }
 
 /// A condition on objects of the workload cluster.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WaitFor {
     /// The objects that the expression sees.

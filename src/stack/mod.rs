@@ -4,6 +4,7 @@
 
 pub mod addon;
 mod cache;
+pub mod charts;
 pub mod effect;
 pub mod git;
 pub mod gotemplate;
@@ -24,6 +25,7 @@ pub use render::{Helm, render, render_with};
 pub use source::{Found, discover, find, load};
 
 use crate::types::{KubernetesMinor, KubernetesVersion, ProviderKind, StackName};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
 use std::path::PathBuf;
@@ -61,6 +63,19 @@ pub struct StackRelease {
     pub objects: Vec<Value>,
     /// What the add-ons read from a cluster.
     pub addon_values: Vec<AddonValues>,
+    /// Its add-ons; absent when it has none.
+    pub addons: Option<ReleaseAddons>,
+}
+
+/// The add-ons of a release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseAddons {
+    /// The folder of their charts, without links.
+    pub folder: PathBuf,
+    /// The hash of its content, see [`charts::digest`].
+    pub digest: String,
+    /// Which of them are applied or deleted when.
+    pub plan: addon::AddonPlan,
 }
 
 impl StackRelease {

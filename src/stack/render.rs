@@ -3,7 +3,7 @@
 
 use super::cache::Cache;
 use super::snapshot::Snapshot;
-use super::{MinorSource, Stack, StackError, StackRelease, StackSource, yaml_options};
+use super::{MinorSource, ReleaseAddons, Stack, StackError, StackRelease, StackSource, yaml_options};
 use crate::types::KubernetesMinor;
 use futures::{StreamExt, TryStreamExt};
 use serde_json::Value;
@@ -129,7 +129,20 @@ async fn release(
         cluster_class: (*cluster_class).clone(),
         objects,
         addon_values: minor.addon_values.clone(),
+        addons: addons(minor)?,
     })
+}
+
+/// The add-ons as they are now: what is carried out later must be the same.
+fn addons(minor: &MinorSource) -> Result<Option<ReleaseAddons>, StackError> {
+    if minor.addons.hooks.is_empty() {
+        return Ok(None);
+    }
+    let folder = minor.folder.join("cluster-addon");
+    let prepare = |source| StackError::Prepare { chart: folder.clone(), source };
+    let real = folder.canonicalize().map_err(prepare)?;
+    let digest = super::charts::digest(&real).map_err(prepare)?;
+    Ok(Some(ReleaseAddons { folder: real, digest, plan: minor.addons.clone() }))
 }
 
 async fn template(

@@ -107,6 +107,7 @@ fn subject(folder: &Path, stack: &str, changes: &[Change<'_>]) -> Subject {
             cluster_class,
             objects,
             addon_values: vec![values],
+            addons: None,
         });
         let prefix = format!("{dashed}/");
         let mut inside = Texts::default();

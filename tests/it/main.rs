@@ -18,6 +18,7 @@ mod load;
 mod main_job;
 mod manifests;
 mod matrix;
+mod operator;
 mod otlp;
 mod outage;
 mod refused;

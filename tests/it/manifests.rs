@@ -28,6 +28,7 @@ pub fn release(name: &str, kubernetes: &str) -> StackRelease {
         cluster_class: objects.iter().find(|object| object["kind"] == "ClusterClass").unwrap().clone(),
         objects,
         addon_values: Vec::new(),
+        addons: None,
     }
 }
 

@@ -36,6 +36,7 @@ fn fixture() -> StackRelease {
         cluster_class: objects.iter().find(|o| o["kind"] == "ClusterClass").unwrap().clone(),
         objects,
         addon_values: Vec::new(),
+        addons: None,
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["types"],
     &["cloud", "cluster", "event", "scenario", "stack"],
-    &["matrix", "release", "results"],
+    &["addon", "matrix", "release", "results"],
     &["gate", "lint", "plan", "report"],
     &["check", "collect", "provider", "testbed"],
     &["run"],
@@ -23,6 +23,8 @@ const ALLOWED: &[(&str, &str)] = &[
     ("cluster", "event"),
     // What failures have in common is asked of the engine that covers combinations.
     ("results", "matrix"),
+    // What the operator says of a stage is told with what the stack says of it.
+    ("cluster", "stack"),
     // Problems of a stack are reported at the line of the scenario.
     ("stack", "scenario"),
 ];
@@ -42,6 +44,7 @@ const PURE: &[(&str, &[&str])] = &[
         "stack",
         &[
             "cache.rs",
+            "charts.rs",
             "discover.rs",
             "git.rs",
             "minor.rs",
@@ -54,7 +57,7 @@ const PURE: &[(&str, &[&str])] = &[
     ),
     ("results", &["journal.rs", "file.rs"]),
     ("release", &["folder.rs", "build.rs", "csctl.rs", "process.rs", "unpack.rs", "http.rs", "mod.rs"]),
-    ("provider", &["capi.rs", "rehearse.rs", "scripted.rs"]),
+    ("provider", &["capi.rs", "operator.rs", "rehearse.rs", "scripted.rs"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

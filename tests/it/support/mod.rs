@@ -34,6 +34,8 @@ pub fn plan(units: usize, concurrency: usize) -> Plan {
         owner: Owner { boot: "boot".into(), pid: 1, start: 1 },
         provider: ProviderKind::Scripted,
         shared: vec![],
+        addons: Default::default(),
+        operator: vec![],
         runs: (0..units).map(planned).collect(),
         left_out: vec![],
         concurrency,
