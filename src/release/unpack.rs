@@ -5,7 +5,7 @@ use crate::stack::{self, Stack};
 use std::path::Path;
 
 /// Unpacks a release below `stack`, into `1-NN`. Returns nothing that is not in the release: whether it agrees with its
-/// name is for [`super::check`] to say, before.
+/// name is for [`super::check()`] to say, before.
 ///
 /// # Errors
 /// An asset is missing or cannot be read, or a file cannot be written.

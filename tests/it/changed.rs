@@ -1,6 +1,7 @@
 //! `--changed-since`: real kinds of change in a repository of stacks, and which combinations each can affect. Needs Helm
 //! and git; `STACK_E2E_HELM` names the Helm, otherwise the tests are skipped and say so.
 
+use crate::support::copy;
 use crate::support::process::Home;
 use std::collections::BTreeSet;
 use std::ffi::OsString;
@@ -139,20 +140,6 @@ impl Repository {
             format!("{} {} {}", run["scenario"].as_str().unwrap(), switch("kubernetes"), switch("lb"))
         };
         runs.map(name).collect()
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let (path, target) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
-        if path.is_symlink() {
-            std::os::unix::fs::symlink(fs::read_link(&path).unwrap(), target).unwrap();
-        } else if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            fs::copy(&path, &target).unwrap();
-        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! With `STACK_E2E_HELM=/path/to/helm` charts are rendered; where the published stacks are (`support::upstream`), these
 //! are read as well. Without, the tests say what they skip.
 
+use crate::support::copy;
 use serde_json::{Value, json};
 use stack_e2e::stack::variables::{self, Severity};
 use stack_e2e::stack::{self, StackRelease, effect};
@@ -302,11 +303,15 @@ async fn published_stacks_are_understood() {
 
 /// `stack-e2e stack` in the folder of this repository, so that paths are the same everywhere.
 fn stack_command(arguments: &[&str]) -> Option<std::process::Output> {
+    stack_command_in(Path::new(env!("CARGO_MANIFEST_DIR")), arguments)
+}
+
+fn stack_command_in(folder: &Path, arguments: &[&str]) -> Option<std::process::Output> {
     let helm = from_environment("STACK_E2E_HELM")?;
     let home = crate::support::process::Home::new();
     let cache = home.path("cache").display().to_string();
     let mut command = home.stack_e2e(&["stack", "--cache-dir", &cache]);
-    command.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).env("STACK_E2E_TESTBED_HELM", helm);
+    command.args(arguments).current_dir(folder).env("STACK_E2E_TESTBED_HELM", helm);
     Some(command.output().unwrap())
 }
 
@@ -334,7 +339,13 @@ fn stacks_are_shown() {
 
 #[test]
 fn problems_of_stacks_are_shown_at_their_lines() {
-    let Some(output) = stack_command(&["fixtures/stacks/broken"]) else { return };
+    // A link out of the repository is made here: one in the repository would lead whoever copies it astray.
+    let folder = tempfile::tempdir().unwrap();
+    let broken = "fixtures/stacks/broken";
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join(broken), &folder.path().join(broken));
+    let link = folder.path().join(broken).join("providers/openstack/alpha/1-34/cluster-class");
+    std::os::unix::fs::symlink("/etc", link).unwrap();
+    let Some(output) = stack_command_in(folder.path(), &[broken]) else { return };
     assert_eq!(output.status.code(), Some(2));
     assert!(output.stdout.is_empty());
     insta::assert_snapshot!("shown_with_problems", String::from_utf8(output.stderr).unwrap());
