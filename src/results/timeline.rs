@@ -11,7 +11,8 @@ use std::collections::HashMap;
 /// When what was done in a run, or in several.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Timeline {
-    /// One for each unit that started, in the order of starting.
+    /// One for each unit that started, in the order of starting, then of ids: two that start in one millisecond stand
+    /// the same way round whether they were seen live, read from a journal, or merged.
     pub units: Vec<UnitSpan>,
     index: HashMap<CombinationId, usize>,
 }
@@ -74,15 +75,7 @@ impl Timeline {
     pub fn apply(&mut self, event: &Event) {
         let at = event.at;
         if let (EventKind::UnitStarted, Some(id)) = (&event.kind, &event.unit) {
-            self.index.insert(id.clone(), self.units.len());
-            self.units.push(UnitSpan {
-                id: id.clone(),
-                started: at,
-                finished: at,
-                phases: Vec::new(),
-                waits: Vec::new(),
-                open: None,
-            });
+            self.start(id, at);
         }
         let index = event.unit.as_ref().and_then(|id| self.index.get(id));
         let Some(unit) = index.and_then(|index| self.units.get_mut(*index)) else { return };
@@ -117,6 +110,23 @@ impl Timeline {
             | EventKind::Cancelled { .. }
             | EventKind::RunFinished { .. } => {}
         }
+    }
+
+    fn start(&mut self, id: &CombinationId, at: Timestamp) {
+        let place = self.units.partition_point(|unit| (unit.started, &unit.id) <= (at, id));
+        self.index.values_mut().filter(|index| **index >= place).for_each(|index| *index += 1);
+        self.index.insert(id.clone(), place);
+        self.units.insert(
+            place,
+            UnitSpan {
+                id: id.clone(),
+                started: at,
+                finished: at,
+                phases: Vec::new(),
+                waits: Vec::new(),
+                open: None,
+            },
+        );
     }
 
     /// Adds another run.
@@ -220,6 +230,22 @@ mod tests {
         assert_eq!(phases, [(Phase::Provision, 90), (Phase::Check, 360)]);
         assert_eq!(unit.waits.len(), 1);
         assert_eq!(unit.waits[0].length().as_secs(), 60);
+    }
+
+    #[test]
+    fn what_starts_at_the_same_moment_stands_in_one_order() {
+        let run = |first: &str, second: &str| {
+            let begins = |script: Script, unit| script.event_after(0, Some(unit), EventKind::UnitStarted);
+            let script = begins(begins(Script::new().unit("a", &["x"]).unit("b", &["x"]), first), second);
+            timeline(&script.passes("a", &["x"]).passes("b", &["x"]).unit_clean("b").unit_clean("a"))
+        };
+        let live = run("b", "a");
+        assert_eq!(live.units, run("a", "b").units);
+        // As `report` reads it.
+        let mut read = Timeline::default();
+        read.add(live.clone());
+        assert_eq!(read.units, live.units);
+        assert_eq!(live.units.iter().map(|unit| &unit.id.as_str()[..1]).collect::<String>(), "ab");
     }
 
     #[test]
