@@ -1,17 +1,16 @@
 //! The chart of an add-on -> the objects that it renders to, by `helm template`. Helm gets no environment, no
 //! configuration, no plugins and no network of repositories: what a chart depends on must be vendored in it.
 
+use crate::stack::program::{Call, helm_alone};
 use crate::types::KubernetesVersion;
 use serde_json::Value;
+use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 const MAX_OUTPUT: u64 = 16 << 20;
-const MAX_MESSAGE: u64 = 16 << 10;
 /// The name of the Helm release and the namespace, as the operator has them: charts write them into names and labels.
 const RELEASE: &str = "cluster-addon";
 /// Where objects go that name no namespace.
@@ -68,55 +67,29 @@ async fn template(
     kubernetes: KubernetesVersion,
     scratch: &Path,
 ) -> Result<String, String> {
-    let cannot_run = |error: std::io::Error| format!("`{}` cannot be run: {error}", helm.display());
-    let mut child = Command::new(helm)
-        .args(["template", RELEASE])
-        .arg(chart)
-        .args(["--include-crds", "--kube-version", &kubernetes.to_string()])
-        .args(["--namespace", NAMESPACE, "-f", "-"])
-        .env_clear()
-        .env("HOME", scratch)
-        .env("HELM_CACHE_HOME", scratch.join("cache"))
-        .env("HELM_CONFIG_HOME", scratch.join("config"))
-        .env("HELM_DATA_HOME", scratch.join("data"))
-        .env("HELM_PLUGINS", scratch.join("plugins"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(cannot_run)?;
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let feed = async {
-        if let Some(mut stdin) = stdin {
-            // A Helm that has given up does not read its values; what it says about that is on stderr.
-            let _ = stdin.write_all(values.as_bytes()).await;
-        }
+    let chart = std::path::absolute(chart).map_err(|error| error.to_string())?;
+    let version = kubernetes.to_string();
+    let mut arguments: Vec<OsString> = vec!["template".into(), RELEASE.into(), chart.into()];
+    arguments.extend(["--include-crds", "--kube-version", &version].map(Into::into));
+    arguments.extend(["--namespace", NAMESPACE, "-f", "-"].map(Into::into));
+    let call = Call {
+        program: helm,
+        arguments: &arguments,
+        home: scratch,
+        environment: &helm_alone(scratch),
+        input: values,
+        max_output: MAX_OUTPUT,
+        deadline: DEADLINE,
     };
-    let all =
-        async { tokio::join!(feed, bounded(stdout, MAX_OUTPUT), bounded(stderr, MAX_MESSAGE), child.wait()) };
-    let Ok(((), stdout, stderr, status)) = tokio::time::timeout(DEADLINE, all).await else {
-        return Err(format!("it did not end within {} s", DEADLINE.as_secs()));
-    };
-    let (stdout, stderr, status) =
-        (stdout.map_err(cannot_run)?, stderr.map_err(cannot_run)?, status.map_err(cannot_run)?);
-    if !status.success() {
-        let message = String::from_utf8_lossy(&stderr).trim().replace('\n', "; ");
-        return Err(if message.is_empty() { status.to_string() } else { message });
+    let said = call.run().await.map_err(|error| match error.kind() {
+        ErrorKind::TimedOut => error.to_string(),
+        _ => format!("`{}` cannot be run: {error}", helm.display()),
+    })?;
+    if !said.status.success() {
+        let message = said.stderr.trim().replace('\n', "; ");
+        return Err(if message.is_empty() { said.status.to_string() } else { message });
     }
-    if stdout.len() as u64 > MAX_OUTPUT {
-        return Err(format!("it writes more than {} MiB", MAX_OUTPUT >> 20));
-    }
-    String::from_utf8(stdout).map_err(|_| "its output is not UTF-8".into())
-}
-
-/// Reads up to `limit` bytes and one more, which tells that there were too many.
-async fn bounded(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if let Some(pipe) = pipe {
-        pipe.take(limit + 1).read_to_end(&mut bytes).await?;
-    }
-    Ok(bytes)
+    said.stdout
 }
 
 /// A chart whose version is filled in by the release has none yet; a copy with a version stands in for it.

@@ -2,7 +2,7 @@
 
 use super::exit::Exit;
 use super::{inputs, screen};
-use crate::cloud::config::{self, Places};
+use crate::cloud::config::{self, Cloud, Places};
 use crate::cloud::{Client, CloudError, Limits, Proxies};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -20,37 +20,46 @@ fn proxy(name: &str) -> Option<String> {
     variable(&name.to_lowercase()).or_else(|| variable(name))
 }
 
-/// A client for the cloud of this name.
-pub(super) fn connect(name: &str, region: Option<&str>) -> Result<Client, Exit> {
+/// Where OpenStack clients look for their files.
+pub(super) fn places() -> Places {
     let path = |name: &str| variable(name).map(PathBuf::from);
-    let places = Places {
+    Places {
         config_file: path("OS_CLIENT_CONFIG_FILE"),
         secure_file: path("OS_CLIENT_SECURE_FILE"),
         working: std::env::current_dir().unwrap_or_default(),
         config_home: path("XDG_CONFIG_HOME"),
         home: path("HOME"),
-    };
+    }
+}
+
+/// The certificates that are trusted besides those of the machine.
+pub(super) fn certificates(cloud: &Cloud) -> Result<Option<Vec<u8>>, Exit> {
+    let Some(file) = &cloud.cacert else { return Ok(None) };
+    let found = std::fs::read(file).map_err(|error| {
+        let message = format!(
+            "`{}`, the `cacert` of the cloud `{}`, cannot be read: {error}",
+            file.display(),
+            cloud.name
+        );
+        screen::complain(
+            &message,
+            "it holds the certificates of a private CA as PEM; without one, remove the line",
+        );
+        Exit::BadInput
+    });
+    found.map(Some)
+}
+
+/// A client for the cloud of this name.
+pub(super) fn connect(name: &str, region: Option<&str>) -> Result<Client, Exit> {
+    let places = places();
     let current = variable("OS_CLOUD");
     let name = if name == CURRENT { current.as_deref() } else { Some(name) };
     let region = region.map(str::to_owned).or_else(|| variable("OS_REGION_NAME"));
     let cloud = config::load(&places)
         .and_then(|files| files.cloud(name, region.as_deref()))
         .map_err(|problems| inputs::refuse(&problems))?;
-    let certificates = match &cloud.cacert {
-        None => None,
-        Some(file) => Some(std::fs::read(file).map_err(|error| {
-            let message = format!(
-                "`{}`, the `cacert` of the cloud `{}`, cannot be read: {error}",
-                file.display(),
-                cloud.name
-            );
-            screen::complain(
-                &message,
-                "it holds the certificates of a private CA as PEM; without one, remove the line",
-            );
-            Exit::BadInput
-        })?),
-    };
+    let certificates = certificates(&cloud)?;
     if !cloud.verify {
         screen::note(&format!(
             "warning: certificates of the cloud `{}` are not checked (`verify: false`)",

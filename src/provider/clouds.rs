@@ -1,10 +1,9 @@
-//! One entry of clouds.yaml: text -> what Secrets are made of, without anything else that the file holds. Pure.
+//! One cloud of clouds.yaml -> what Secrets are made of, without anything else that the files hold. Pure.
 
+use crate::cloud::config::{Auth, Files};
+use crate::scenario::Problems;
 use crate::types::Secret;
-use serde_json::{Value, json};
-
-/// The longest clouds.yaml, in bytes.
-pub const MAX_CLOUDS: u64 = 1 << 20;
+use secrecy::ExposeSecret as _;
 
 /// A cloud, and the credential for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,101 +18,82 @@ pub struct CloudEntry {
     pub secrets: Vec<Secret>,
 }
 
-/// Where the entry of `cloud` says that the authority's certificate is; `None` where it does not say.
-#[must_use]
-pub fn cacert_path(text: &str, cloud: &str) -> Option<String> {
-    let entry = read(text, cloud).ok()?;
-    entry.get("cacert").and_then(Value::as_str).map(Into::into)
-}
-
-fn read(text: &str, cloud: &str) -> Result<Value, String> {
-    let options = serde_saphyr::options! { strict_booleans: true };
-    let file: Value = serde_saphyr::from_str_with_options(text, options)
-        // The parser's words may repeat a line of the file.
-        .map_err(|_| "it is not YAML, or too large".to_owned())?;
-    let clouds = file.get("clouds").and_then(Value::as_object).ok_or("it has no mapping `clouds`")?;
-    clouds.get(cloud).cloned().ok_or_else(|| {
-        let names: Vec<&str> = clouds.keys().map(String::as_str).collect();
-        format!(
-            "it has no cloud `{cloud}`, only {}",
-            if names.is_empty() { "none".into() } else { names.join(", ") }
-        )
-    })
+/// Why there is none.
+#[derive(Debug, thiserror::Error)]
+pub enum EntryError {
+    /// The files do not hold it, each problem at its place.
+    #[error("{}", .0.render(false))]
+    Files(Problems),
+    /// It cannot be used so.
+    #[error("{0}")]
+    Unfit(String),
 }
 
 impl CloudEntry {
-    /// Reads the entry of `cloud` in a clouds.yaml.
+    /// What is made of `cloud`, whose authority's certificate is `cacert`.
     ///
     /// # Errors
-    /// Says what is missing or wrong, without repeating a value of the file.
-    pub fn parse(text: &str, cloud: &str, cacert: Option<String>) -> Result<Self, String> {
-        let mut entry = read(text, cloud)?;
-        let auth =
-            entry.get("auth").and_then(Value::as_object).ok_or(format!("cloud `{cloud}` has no `auth`"))?;
-        let value = |key: &str| auth.get(key).map(plain).filter(|text| !text.is_empty());
-        let need = |key: &str| value(key).ok_or(format!("`auth` of cloud `{cloud}` has no `{key}`"));
-        let mut conf = vec![("auth-url", need("auth_url")?)];
-        conf.extend(entry.get("region_name").map(|region| ("region", plain(region))));
-        conf.extend(cacert.is_some().then(|| ("ca-file", "/etc/config/cacert".to_owned())));
-        let secret = match (value("application_credential_id"), value("username").or(value("user_id"))) {
-            (Some(id), None) => {
-                let secret = need("application_credential_secret")?;
-                conf.push(("application-credential-id", id));
-                conf.push(("application-credential-secret", secret.clone()));
+    /// Says what is missing or wrong, without repeating a value of the files.
+    pub fn of(files: &Files, cloud: &str, cacert: Option<String>) -> Result<Self, EntryError> {
+        let (found, yaml) = files.entry(cloud).map_err(EntryError::Files)?;
+        let mut conf = vec![("auth-url", Some(found.auth_url))];
+        conf.push(("region", found.region));
+        conf.push(("ca-file", cacert.is_some().then(|| "/etc/config/cacert".to_owned())));
+        let secret = match found.auth {
+            Auth::ApplicationCredential { id, name, user, secret } => {
+                let user = user.unwrap_or_default();
+                conf.extend([
+                    ("application-credential-id", id),
+                    ("application-credential-name", name),
+                    ("user-id", user.id.clone()),
+                    ("username", user.name.filter(|_| user.id.is_none())),
+                    ("user-domain-id", user.domain_id),
+                    ("user-domain-name", user.domain_name),
+                    ("application-credential-secret", Some(secret.expose_secret().to_owned())),
+                ]);
                 secret
             }
-            (None, Some(user)) => {
-                let password = need("password")?;
-                let domain = value("user_domain_name").or(value("domain_name"));
-                let user_key = if value("username").is_some() { "username" } else { "user-id" };
-                conf.extend([(user_key, user), ("password", password.clone())]);
-                conf.extend(domain.clone().map(|domain| ("user-domain-name", domain)));
-                conf.extend(value("domain_name").or(domain).map(|domain| ("domain-name", domain)));
-                // The cloud controller manager knows the project by its id alone.
-                conf.extend(
-                    value("project_id")
-                        .into_iter()
-                        .flat_map(|id| [("tenant-id", id.clone()), ("project-id", id)]),
-                );
+            Auth::Password { user, password, project } => {
+                let domain_name = project.domain_name.or_else(|| user.domain_name.clone());
+                let domain_id = project.domain_id.or_else(|| user.domain_id.clone());
+                conf.extend([
+                    ("user-id", user.id.clone().filter(|_| user.name.is_none())),
+                    ("username", user.name),
+                    ("password", Some(password.expose_secret().to_owned())),
+                    ("user-domain-id", user.domain_id),
+                    ("user-domain-name", user.domain_name),
+                    ("domain-id", domain_id.clone()),
+                    ("domain-name", domain_name.filter(|_| domain_id.is_none())),
+                    // A project has one name among those of a domain only: its id is enough.
+                    ("tenant-name", project.name.filter(|_| project.id.is_none())),
+                    ("tenant-id", project.id.clone()),
+                    ("project-id", project.id),
+                ]);
                 password
             }
-            _ => {
-                return Err(format!(
-                    "`auth` of cloud `{cloud}` must have either `username` or `application_credential_id`"
-                ));
-            }
         };
-        if secret.chars().count() < Secret::MIN {
-            return Err(format!(
+        let unfit = |why: String| Err(EntryError::Unfit(why));
+        if secret.expose_secret().chars().count() < Secret::MIN {
+            return unfit(format!(
                 "the secret of cloud `{cloud}` has fewer than {} characters and could not be kept off the screen",
                 Secret::MIN
             ));
         }
         let mut text = String::from("[Global]\n");
-        for (key, value) in &conf {
+        for (key, value) in conf.iter().filter_map(|(key, value)| Some((key, value.as_ref()?))) {
             if value.chars().any(char::is_control) {
-                return Err(format!("the `{key}` of cloud `{cloud}` has a control character"));
+                return unfit(format!("the `{key}` of cloud `{cloud}` has a control character"));
             }
             text.push_str(&format!("{key}={}\n", quoted(value)));
         }
         text.push_str("\n[LoadBalancer]\nmanage-security-groups=true\nenable-ingress-hostname=true\ncreate-monitor=true\n");
-        // A path of this machine means nothing elsewhere.
-        entry.as_object_mut().map(|entry| entry.remove("cacert"));
         Ok(Self {
             // JSON is YAML, and quotes every text.
-            clouds_yaml: Secret::new(format!("{:#}\n", json!({"clouds": {cloud: entry}}))),
+            clouds_yaml: Secret::new(format!("{yaml:#}\n")),
             cloud_conf: Secret::new(text),
             cacert,
-            secrets: vec![Secret::new(secret)],
+            secrets: vec![Secret::new(secret.expose_secret())],
         })
-    }
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        _ => String::new(),
     }
 }
 
@@ -129,6 +109,7 @@ fn quoted(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     const FILE: &str = r#"
 clouds:
@@ -139,15 +120,22 @@ clouds:
     cacert: /home/me/ca.pem
   user:
     auth: {auth_url: https://keystone.example.org, username: me, password: longenough, project_id: p1, user_domain_name: d1}
-  both: {auth: {auth_url: u, username: me, application_credential_id: abc}}
-  short: {auth: {auth_url: u, username: me, password: short}}
-  lines: {auth: {auth_url: u, username: me, password: "longenough\n[Other]"}}
+  named:
+    auth: {auth_url: https://k, username: me, password: longenough, project_name: p, domain_id: d}
+  both: {auth: {auth_url: https://k, username: me, application_credential_id: abc}}
+  short: {auth: {auth_url: https://k, username: me, password: short, domain_name: d, project_name: p}}
+  lines: {auth: {auth_url: https://k, username: me, password: "longenough\n[Other]", domain_name: d, project_name: p}}
   none: {}
 "#;
 
+    fn of(cloud: &str, cacert: Option<&str>) -> Result<CloudEntry, String> {
+        let files = Files::of_texts(FILE, None, None).unwrap();
+        CloudEntry::of(&files, cloud, cacert.map(str::to_owned)).map_err(|error| error.to_string())
+    }
+
     #[test]
     fn an_entry_becomes_files_of_its_own() {
-        let entry = CloudEntry::parse(FILE, "app", Some("PEM".into())).unwrap();
+        let entry = of("app", Some("PEM")).unwrap();
         assert_eq!(
             entry.cloud_conf.expose(),
             "[Global]\nauth-url=https://keystone.example.org\nregion=RegionA\nca-file=/etc/config/cacert\n\
@@ -158,26 +146,31 @@ clouds:
         let names: Vec<&String> = yaml["clouds"].as_object().unwrap().keys().collect();
         assert_eq!(names, ["app"], "no other entry gets into a cluster");
         assert!(yaml["clouds"]["app"].get("cacert").is_none());
-        assert_eq!(cacert_path(FILE, "app").as_deref(), Some("/home/me/ca.pem"));
         assert!(!format!("{entry:?}").contains("s3cret"));
-        let user = CloudEntry::parse(FILE, "user", None).unwrap();
-        let wanted = "username=me\npassword=longenough\nuser-domain-name=d1\ndomain-name=d1\ntenant-id=p1\nproject-id=p1\n";
-        assert!(user.cloud_conf.expose().contains(wanted), "{}", user.cloud_conf.expose());
+        for (cloud, wanted) in [
+            (
+                "user",
+                "username=me\npassword=longenough\nuser-domain-name=d1\ndomain-name=d1\ntenant-id=p1\nproject-id=p1\n",
+            ),
+            ("named", "username=me\npassword=longenough\nuser-domain-id=d\ndomain-id=d\ntenant-name=p\n"),
+        ] {
+            let entry = of(cloud, None).unwrap();
+            assert!(entry.cloud_conf.expose().contains(wanted), "{}", entry.cloud_conf.expose());
+        }
     }
 
     #[test]
     fn what_is_wrong_is_said_without_a_value() {
         for (cloud, words) in [
-            ("nowhere", "it has no cloud `nowhere`, only app, both, lines, none, short, user"),
-            ("both", "must have either `username` or `application_credential_id`"),
+            ("nowhere", "there are: app, both, lines, named, none, short, user"),
+            ("both", "has an application credential, but not its `auth_type`"),
             ("short", "fewer than 8 characters"),
             ("lines", "the `password` of cloud `lines` has a control character"),
-            ("none", "cloud `none` has no `auth`"),
+            ("none", "`auth_url` is missing for the cloud `none`"),
         ] {
-            let why = CloudEntry::parse(FILE, cloud, None).unwrap_err();
+            let why = of(cloud, None).unwrap_err();
             assert!(why.contains(words), "{cloud}: {why}");
             assert!(!why.contains("longenough"), "{why}");
         }
-        assert_eq!(CloudEntry::parse("secret: [", "a", None).unwrap_err(), "it is not YAML, or too large");
     }
 }

@@ -4,7 +4,8 @@ use super::folder::Folder;
 use super::hash::Files;
 use super::template::{Values, fill_in};
 use super::versions::Versioned;
-use super::{Release, ReleaseError, archive, csctl, process};
+use super::{Release, ReleaseError, archive, csctl};
+use crate::stack::program::{Call, helm_alone};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -225,7 +226,16 @@ async fn chart(
     let arguments = ["package".into(), source.into_os_string(), "--version".into(), version.into()];
     let arguments: Vec<OsString> =
         arguments.into_iter().chain(["--destination".into(), target.clone().into_os_string()]).collect();
-    let said = process::run(helm, &arguments, scratch.path(), &[], DEADLINE).await.map_err(io)?;
+    let call = Call {
+        program: helm,
+        arguments: &arguments,
+        home: scratch.path(),
+        environment: &helm_alone(scratch.path()),
+        input: "",
+        max_output: super::MAX_SAID,
+        deadline: DEADLINE,
+    };
+    let said = call.run().await.map_err(io)?;
     if !said.status.success() {
         return Err(failed(said.complaint()));
     }

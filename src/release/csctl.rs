@@ -3,7 +3,8 @@
 use super::folder::Folder;
 use super::hash::Files;
 use super::versions::Versioned;
-use super::{ReleaseError, process, read};
+use super::{ReleaseError, read};
+use crate::stack::program::Call;
 use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
@@ -45,7 +46,16 @@ pub(super) async fn build(
         }
     }
     let environment = [("PATH", path.clone())];
-    let said = process::run(csctl, &arguments, scratch.path(), &environment, DEADLINE).await.map_err(io)?;
+    let call = Call {
+        program: csctl,
+        arguments: &arguments,
+        home: scratch.path(),
+        environment: &environment,
+        input: "",
+        max_output: super::MAX_SAID,
+        deadline: DEADLINE,
+    };
+    let said = call.run().await.map_err(io)?;
     if !said.status.success() {
         return Err(failed(said.complaint()));
     }

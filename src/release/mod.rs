@@ -6,7 +6,7 @@
 //! directory, registry, GitHub ---> read ----------^    '--> unpack -> a folder that `stack` reads
 //! ```
 //!
-//! Pure but for `folder`, `build`, `csctl`, `process`, `unpack` and `read`.
+//! Pure but for `folder`, `build`, `csctl`, `unpack` and `read`.
 
 pub mod archive;
 pub mod build;
@@ -16,7 +16,6 @@ pub mod folder;
 pub mod hash;
 pub mod metadata;
 pub mod name;
-mod process;
 pub mod read;
 mod template;
 mod unpack;
@@ -33,6 +32,9 @@ pub use versions::{Mode, Versioned, versions};
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
+
+/// The most that a program may say that makes one.
+const MAX_SAID: u64 = 8 << 20;
 
 /// A release: its name and its assets, which are few files in one folder.
 #[derive(Debug, Clone, PartialEq, Eq)]

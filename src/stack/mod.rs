@@ -1,6 +1,6 @@
 //! A Cluster Stack on disk: its minors, its ClusterClass rendered, its variables with their schema, and whether a
 //! value has an effect. Pure but for
-//! [`load`], [`find`], [`discover`], [`render`], [`Reads`], [`Fingerprint`] and [`git`].
+//! [`load`], [`find`], [`discover`], [`render`], `program`, [`Reads`], [`Fingerprint`] and [`git`].
 
 pub mod addon;
 mod cache;
@@ -10,6 +10,7 @@ pub mod git;
 pub mod gotemplate;
 mod model;
 mod parse;
+pub(crate) mod program;
 mod read;
 mod reads;
 mod render;

@@ -2,20 +2,18 @@
 //! shell, and a deadline. It renders a copy of the chart, and what it renders may be kept: see `cache`.
 
 use super::cache::Cache;
+use super::program::{Call, helm_alone};
 use super::snapshot::Snapshot;
 use super::{MinorSource, ReleaseAddons, Stack, StackError, StackRelease, StackSource, yaml_options};
 use crate::types::KubernetesMinor;
 use futures::{StreamExt, TryStreamExt};
 use serde_json::Value;
+use std::io::ErrorKind;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::Command;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 const MAX_OUTPUT: u64 = 8 << 20;
-const MAX_MESSAGE: u64 = 64 << 10;
 
 /// How charts are rendered.
 #[derive(Debug, Clone, Copy)]
@@ -152,55 +150,32 @@ async fn template(
     chart: &Path,
     scratch: &Path,
 ) -> Result<String, StackError> {
-    let cannot_run = |source| StackError::Helm { helm: helm.to_path_buf(), source };
-    let mut child = Command::new(helm)
-        .arg("template")
-        .arg(release)
-        .arg(chart)
-        .arg("--kube-version")
-        .arg(minor.kubernetes.to_string())
-        .env_clear()
-        .env("HOME", scratch)
-        .env("HELM_CACHE_HOME", scratch.join("cache"))
-        .env("HELM_CONFIG_HOME", scratch.join("config"))
-        .env("HELM_DATA_HOME", scratch.join("data"))
-        .env("HELM_PLUGINS", scratch.join("plugins"))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(cannot_run)?;
-    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let all = async { tokio::join!(bounded(stdout, MAX_OUTPUT), bounded(stderr, MAX_MESSAGE), child.wait()) };
-    let Ok((stdout, stderr, status)) = tokio::time::timeout(DEADLINE, all).await else {
-        return Err(StackError::HelmTimedOut { chart: minor.chart.clone(), after: DEADLINE });
+    let version = minor.kubernetes.to_string();
+    let arguments =
+        ["template".into(), release.into(), chart.into(), "--kube-version".into(), version.into()];
+    let call = Call {
+        program: helm,
+        arguments: &arguments,
+        home: scratch,
+        environment: &helm_alone(scratch),
+        input: "",
+        max_output: MAX_OUTPUT,
+        deadline: DEADLINE,
     };
-    let (stdout, stderr, status) =
-        (stdout.map_err(cannot_run)?, stderr.map_err(cannot_run)?, status.map_err(cannot_run)?);
+    let said = call.run().await.map_err(|source| match source.kind() {
+        ErrorKind::TimedOut => StackError::HelmTimedOut { chart: minor.chart.clone(), after: DEADLINE },
+        _ => StackError::Helm { helm: helm.to_path_buf(), source },
+    })?;
     let failed = |message: String| StackError::HelmFailed {
         chart: minor.chart.clone(),
         release: release.into(),
         message,
     };
-    if !status.success() {
-        let message = String::from_utf8_lossy(&stderr).trim().to_owned();
-        return Err(failed(if message.is_empty() { status.to_string() } else { message }));
+    if !said.status.success() {
+        let message = said.stderr.trim().to_owned();
+        return Err(failed(if message.is_empty() { said.status.to_string() } else { message }));
     }
-    if stdout.len() as u64 > MAX_OUTPUT {
-        return Err(failed(format!("it writes more than {} MiB", MAX_OUTPUT >> 20)));
-    }
-    String::from_utf8(stdout).map_err(|_| failed("its output is not UTF-8".into()))
-}
-
-/// Reads up to `limit` bytes and one more, which tells that there were too many; then closes the pipe, so that the
-/// writer ends.
-async fn bounded(pipe: Option<impl AsyncRead + Unpin>, limit: u64) -> std::io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    if let Some(pipe) = pipe {
-        pipe.take(limit + 1).read_to_end(&mut bytes).await?;
-    }
-    Ok(bytes)
+    said.stdout.map_err(failed)
 }
 
 #[cfg(test)]

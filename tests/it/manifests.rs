@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 use stack_e2e::check::CHECKS;
+use stack_e2e::cloud::config::Files;
 use stack_e2e::matrix::{self, Effort};
 use stack_e2e::plan::{self, Plan, PlanOptions};
 use stack_e2e::provider::clouds::CloudEntry;
@@ -147,9 +148,10 @@ fn clusters_of_two_runs_have_different_names() {
 
 #[test]
 fn secrets_are_in_the_objects_and_nowhere_in_the_plan() {
-    let clouds = "clouds: {openstack: {auth: {auth_url: https://keystone.example.org, application_credential_id: abc, \
+    let clouds = "clouds: {openstack: {auth_type: v3applicationcredential, auth: {auth_url: https://keystone.example.org, application_credential_id: abc, \
                   application_credential_secret: canary-canary}}}";
-    let entry = CloudEntry::parse(clouds, "openstack", Some("PEM".into())).unwrap();
+    let files = Files::of_texts(clouds, None, None).unwrap();
+    let entry = CloudEntry::of(&files, "openstack", Some("PEM".into())).unwrap();
     for deliver in ["clouds-yaml", "csp-helper"] {
         let more = format!("  credentials: {{cloud: openstack, deliver: {deliver}}}");
         let plan =

@@ -10,6 +10,7 @@ use crate::support::process::{Home, Said};
 use kube::ResourceExt;
 use regex::Regex;
 use serde_json::{Value, json};
+use stack_e2e::cloud::config::Files;
 use stack_e2e::cluster::{Api, ClusterView, Kind, ObjectExt, Progress, Why, wait};
 use stack_e2e::event::Cleanliness;
 use stack_e2e::plan::{Plan, PlannedRun};
@@ -28,7 +29,7 @@ use std::time::Duration;
 
 const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/stacks");
 const CANARY: &str = "canary-canary-canary";
-const CLOUDS: &str = "clouds: {openstack: {auth: {auth_url: https://keystone.example.org, application_credential_id: abc, \
+const CLOUDS: &str = "clouds: {openstack: {auth_type: v3applicationcredential, auth: {auth_url: https://keystone.example.org, application_credential_id: abc, \
                       application_credential_secret: canary-canary-canary}}}\n";
 
 /// The kubeconfig of the testbed and a Helm.
@@ -371,8 +372,9 @@ impl Bench {
     async fn start(kubeconfig: &Path, plan: Plan) -> Self {
         let api = Api::from_file(kubeconfig).await.unwrap();
         let plan = Arc::new(plan);
-        let cloud =
-            manifest::access(&plan).map(|access| CloudEntry::parse(CLOUDS, &access.cloud, None).unwrap());
+        let cloud = manifest::access(&plan).map(|access| {
+            CloudEntry::of(&Files::of_texts(CLOUDS, None, None).unwrap(), &access.cloud, None).unwrap()
+        });
         let capi = Capi::start(api, plan.clone()).with_cloud(cloud);
         capi.prepare().await.unwrap_or_else(|failure| panic!("{failure:?}"));
         Self { capi, plan }

@@ -51,12 +51,13 @@ const PURE: &[(&str, &[&str])] = &[
             "read.rs",
             "reads.rs",
             "render.rs",
+            "program.rs",
             "snapshot.rs",
             "source.rs",
         ],
     ),
     ("results", &["journal.rs", "file.rs"]),
-    ("release", &["folder.rs", "build.rs", "csctl.rs", "process.rs", "unpack.rs", "http.rs", "mod.rs"]),
+    ("release", &["folder.rs", "build.rs", "csctl.rs", "unpack.rs", "http.rs", "mod.rs"]),
     ("provider", &["capi.rs", "operator.rs", "rehearse.rs", "scripted.rs"]),
 ];
 

@@ -3,6 +3,7 @@
 //! From weak to strong: the profile in `clouds-public.yaml`, the cloud in `clouds.yaml`, the same in `secure.yaml`, the
 //! values of the region. What this program has no use for is not looked at: these files belong to many programs.
 
+mod entry;
 mod load;
 mod yaml;
 
