@@ -25,6 +25,7 @@ pub mod release;
 pub mod results;
 
 // L3
+pub mod conformance;
 pub mod gate;
 pub mod lint;
 pub mod plan;

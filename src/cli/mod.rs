@@ -8,6 +8,7 @@ mod cloud;
 mod clouds;
 mod commands;
 mod completions;
+mod conformance;
 mod estimate;
 mod exit;
 mod gate;
@@ -78,6 +79,8 @@ enum Command {
     Release(release::ReleaseArgs),
     /// Find where the stacks of a repository are inconsistent, over their minors and with each other
     Lint(lint::LintArgs),
+    /// Judge results of Kubernetes conformance tests, and prepare a certification
+    Conformance(conformance::ConformanceArgs),
     /// End the processes of runs that whoever started them has left alone
     Stop(stop::StopArgs),
     /// Find what runs have left behind, and delete it with --yes
@@ -114,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(&args).into(),
         Command::Gate(args) => gate::run(&args).into(),
         Command::Lint(args) => lint::run(&args).into(),
+        Command::Conformance(args) => conformance::run(&args).into(),
         Command::Release(args) => release::run(&args).into(),
         Command::Stop(args) => stop::run(&args).into(),
         Command::Sweep(args) => sweep::run(&args).into(),

@@ -2,6 +2,7 @@
 
 use super::baseline::Sorted;
 use super::{Finding, RULES, Severity};
+use crate::types::printable;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -118,13 +119,6 @@ pub fn junit(sorted: &Sorted, looked: &Looked, fail_on: Severity) -> Vec<u8> {
     // Writing to memory does not fail; an empty file is no report, so that nobody takes it for a pass.
     let _ = report.serialize(&mut bytes);
     bytes
-}
-
-/// Without the signs that XML cannot hold.
-fn printable(text: &str) -> String {
-    let fits =
-        |c: &char| !matches!(c, '\u{fffe}' | '\u{ffff}') && (!c.is_control() || matches!(c, '\n' | '\t'));
-    text.chars().filter(fits).collect()
 }
 
 /// Data for `zuul_return`: a comment at each line of a file of the project.

@@ -1,7 +1,7 @@
 //! What a sweep of a cloud has found and done: as a table, as JSON, as JUnit.
 
-use super::text::one_line;
 use crate::cloud::{Claim, Finding, Judgement, Kind, Outcome, Proof, Why};
+use crate::types::one_line;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! A schedule as a picture: one bar for each run, as SVG.
 
-use super::text::one_line;
+use crate::types::one_line;
 use crate::types::show_duration;
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! What comes after what, as text that other tools draw: Graphviz and Mermaid.
 
-use super::text::one_line;
+use crate::types::one_line;
 use std::fmt::Write as _;
 
 /// Something that is done.

@@ -11,12 +11,12 @@ mod merged;
 
 pub use merged::merged;
 
-use super::text::{head_and_tail, one_line, printable};
 use crate::event::{
     Availability, Blame, CancelReason, Cleanliness, Failure, FailureClass, LeftOutInfo, Outcome, Seen,
 };
 use crate::results::{AttemptReport, CaseReport, RunReport, UnitReport, Verdict};
 use crate::types::CaseId;
+use crate::types::{head_and_tail, one_line, printable};
 use jiff::Timestamp;
 use quick_junit::{
     FlakyOrRerun, NonSuccessKind, Report, SerializeError, TestCase, TestCaseStatus, TestRerun, TestSuite,

@@ -3,10 +3,10 @@
 
 use super::facts::{Facts, Tone};
 use super::terminal::{cause, clean_words, count};
-use super::text::one_line;
 use crate::event::{Cleanliness, Seen};
 use crate::results::suspects::suspects;
 use crate::results::{CaseReport, RunReport, UnitReport, Verdict};
+use crate::types::one_line;
 
 /// A longer comment is not read.
 pub const MAX_LINES: usize = 60;

@@ -15,7 +15,6 @@ mod otlp;
 mod prometheus;
 mod suspects;
 pub mod terminal;
-mod text;
 pub mod zuul;
 
 pub use cloud::Sweep as CloudSweep;

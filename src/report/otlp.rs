@@ -4,10 +4,10 @@
 //! times as decimal text (OTLP specification, "JSON Protobuf Encoding").
 
 use super::facts::Facts;
-use super::text::one_line;
 use crate::event::{Availability, Failure, Outcome, Seen};
 use crate::results::timeline::{PhaseSpan, UnitSpan};
 use crate::results::{AttemptReport, CaseReport, RunReport, UnitReport, Verdict};
+use crate::types::one_line;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};

@@ -1,9 +1,9 @@
 //! The results as metrics in the text format of Prometheus, for the textfile collector or a push.
 
 use super::facts::Facts;
-use super::text::one_line;
 use crate::event::{Cleanliness, Seen};
 use crate::results::{RunReport, UnitReport, Verdict};
+use crate::types::one_line;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;

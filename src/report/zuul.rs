@@ -2,12 +2,12 @@
 //! run. Zuul shows a comment only on files that the change touches, so the same is said in the warnings.
 
 use super::suspects::sentence;
-use super::text::{one_line, printable};
 use crate::event::{Cleanliness, Failure};
 use crate::results::suspects::suspects_by_scenario;
 use crate::results::{RunReport, UnitReport, Verdict};
 use crate::scenario::{Places, Problem, Problems, Span};
 use crate::types::CaseId;
+use crate::types::{one_line, printable};
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path};

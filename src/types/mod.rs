@@ -8,6 +8,7 @@ mod object;
 mod owner;
 mod redact;
 mod target;
+mod text;
 mod version;
 
 pub use cut::{Gathered, head_and_tail};
@@ -21,6 +22,7 @@ pub use object::ObjectRef;
 pub use owner::Owner;
 pub use redact::{MASK, RedactingWriter, Redactor, Secret};
 pub use target::{Release, Target};
+pub(crate) use text::{one_line, printable, shorten, wrap};
 pub use version::{KubernetesMinor, KubernetesVersion, VersionError};
 
 /// A set of switch values in the order of the scenario file: what makes one combination.

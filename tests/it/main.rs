@@ -6,6 +6,7 @@ mod broken;
 mod changed;
 mod cli;
 mod cloud;
+mod conformance;
 mod covering;
 mod covering_engine;
 mod expression;

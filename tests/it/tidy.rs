@@ -9,7 +9,7 @@ const LAYERS: &[&[&str]] = &[
     &["types"],
     &["cloud", "cluster", "event", "scenario", "stack"],
     &["addon", "matrix", "release", "results"],
-    &["gate", "lint", "plan", "report"],
+    &["conformance", "gate", "lint", "plan", "report"],
     &["check", "collect", "provider", "testbed"],
     &["run"],
     &["cli"],
@@ -33,6 +33,7 @@ const ALLOWED: &[(&str, &str)] = &[
 const PURE: &[(&str, &[&str])] = &[
     ("types", &[]),
     ("cloud", &["client.rs", "facts.rs", "inventory.rs", "load.rs", "purge.rs", "tests.rs"]),
+    ("conformance", &[]),
     ("event", &[]),
     ("gate", &[]),
     ("lint", &["gather.rs"]),

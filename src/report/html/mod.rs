@@ -15,11 +15,11 @@ mod words;
 
 use super::facts::{Facts, Tone};
 use super::terminal::{count, tally_words};
-use super::text::one_line;
 use crate::event::{Cleanliness, Outcome, UnitInfo};
 use crate::results::suspects::switches;
 use crate::results::{CaseReport, RunReport, UnitReport};
 use crate::types::CombinationId;
+use crate::types::one_line;
 use base64::Engine as _;
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html as markup};

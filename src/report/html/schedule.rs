@@ -198,7 +198,7 @@ fn draw(lanes: &[Vec<&UnitSpan>], chart: &Chart<'_>, single: bool) -> Markup {
                         (true, Some(unit)) => {
                             @if chart.verdict(unit).is_bad() { "✗ " }
                             @if chart.is_critical(unit) { "◆ " }
-                            (crate::report::text::shorten(chart.name(unit), 44))
+                            (crate::types::shorten(chart.name(unit), 44))
                         }
                         (_, _) => { "slot " ((y - TOP) / ROW + 1) ": " (lane.len()) }
                     }

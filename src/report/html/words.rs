@@ -1,10 +1,10 @@
 //! Small pieces of the page.
 
 use super::Page;
-use crate::report::text::{head_and_tail, one_line, printable};
 use crate::results::suspects::Suspect;
 use crate::results::{UnitReport, Verdict};
 use crate::types::show_duration;
+use crate::types::{head_and_tail, one_line, printable};
 use jiff::Timestamp;
 use maud::{Markup, html};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Files of JUnit merged into one, written as a stream.
 
 use super::{one_line, printable};
-use crate::report::text::head_and_tail;
 use crate::results::foreign::{Case, Counts, Kept, KeptSuite, Merged, ReadError, Source, Status, Tag};
+use crate::types::head_and_tail;
 use std::io::{self, Write};
 
 /// All texts together are not larger than this.

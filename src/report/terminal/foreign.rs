@@ -1,8 +1,8 @@
 //! Results of other tools in words, for the end of a screen.
 
 use super::count;
-use crate::report::text::one_line;
 use crate::results::foreign::Foreign;
+use crate::types::one_line;
 use std::fmt::Write as _;
 
 const MAX_LIST: usize = 10;

@@ -1,8 +1,8 @@
 //! A history of runs in words, for the end of a screen.
 
 use super::{count, elapsed};
-use crate::report::text::one_line;
 use crate::results::history::{FlakeRate, History};
+use crate::types::one_line;
 use crate::types::show_duration;
 use jiff::Timestamp;
 use std::fmt::Write as _;

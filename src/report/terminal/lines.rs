@@ -5,9 +5,9 @@
 
 use super::{cause, clean_words, count, elapsed};
 use crate::event::{Act, Availability, Cleanliness, Event, EventKind, Outcome};
-use crate::report::text::{one_line, shorten};
 use crate::results::Verdict;
 use crate::types::{CombinationId, show_duration};
+use crate::types::{one_line, shorten};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;

@@ -6,10 +6,10 @@
 use super::lines::{Detail, Lines};
 use super::{count, elapsed};
 use crate::event::{Event, EventKind, Outcome, Phase};
-use crate::report::text::{one_line, shorten};
 use crate::results::Verdict;
 use crate::types::CombinationId;
 use crate::types::show_duration;
+use crate::types::{one_line, shorten};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 use std::cmp::Reverse;

@@ -14,8 +14,8 @@ pub use lines::{Detail, Lines};
 pub use live::{Live, LiveState, Row};
 pub use summary::{SummaryContext, summary};
 
-use super::text::one_line;
 use crate::event::{Cleanliness, Failure};
+use crate::types::one_line;
 use crate::types::show_duration;
 use jiff::Timestamp;
 use std::time::Duration;

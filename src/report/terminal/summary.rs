@@ -6,8 +6,8 @@ use super::{cause, clean_words, count};
 use crate::event::{Cleanliness, Outcome};
 use crate::report::facts::{sentence, word};
 use crate::report::suspects;
-use crate::report::text::{one_line, shorten, wrap};
 use crate::results::{self, CaseReport, ExitStatus, RunReport, UnitReport, Verdict};
+use crate::types::{one_line, shorten, wrap};
 use anstyle::{AnsiColor, Style};
 use std::collections::BTreeMap;
 

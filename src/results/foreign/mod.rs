@@ -16,7 +16,7 @@ mod merge;
 mod read;
 
 pub use merge::{Counts, Foreign, ForeignFailure, ForeignFile, Kept, KeptSuite, Merged, Source};
-pub use read::{Case, Part, ReadError, Status, Suite, Tag};
+pub use read::{Case, Part, ReadError, Status, Suite, Tag, read as each_case};
 
 /// What no file may exceed; larger ones are refused by name and number.
 #[derive(Debug, Clone, Copy)]

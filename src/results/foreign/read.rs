@@ -230,7 +230,10 @@ struct Walk<'a> {
 }
 
 /// Reads a file, and tells each case with the suite that it belongs to.
-pub(super) fn read(
+///
+/// # Errors
+/// It is no JUnit, it exceeds a limit, or `tell` gives up.
+pub fn read(
     input: impl BufRead,
     limits: &Limits,
     tell: &mut dyn FnMut(&Suite, Case) -> Result<(), ReadError>,

@@ -1,7 +1,6 @@
 //! Texts from elsewhere (logs, conditions, pod names) made fit to be shown: nothing in them may move the cursor,
 //! break a file format or fake a line of ours.
 
-pub(crate) use crate::types::head_and_tail;
 use std::borrow::Cow;
 
 /// Drops ANSI sequences and control characters but for newline and tab; `\r\n` and a lone `\r` become a newline.
@@ -100,6 +99,7 @@ pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::head_and_tail;
     use proptest::prelude::*;
 
     #[test]
