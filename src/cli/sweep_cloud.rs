@@ -2,21 +2,15 @@
 
 use super::exit::Exit;
 use super::{cloud, inputs, screen};
-use crate::cloud::{
-    Client, Finding, Inventory, Judgement, Kind, OWNER, Proof, Purge, Rules, exists, judge, prove, silent,
-};
+use crate::cloud::{Cleaned, Cleaning, Client, OWNER, Purge};
 use crate::report::CloudSweep;
 use crate::results::write_atomically;
 use crate::types::{RunId, parse_duration};
 use clap::{Args, ValueEnum};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
-
-/// How far the clocks may be apart: marks end by the clock of whoever made them.
-const MAX_SKEW: SignedDuration = SignedDuration::from_mins(5);
-/// How often the four counts are made until they agree; quotas and lists of a cloud take a while to follow.
-const COUNTS: usize = 5;
 
 #[derive(Debug, Args)]
 pub(super) struct CloudSweepArgs {
@@ -29,6 +23,9 @@ pub(super) struct CloudSweepArgs {
     /// Only what this owner has marked
     #[arg(long, value_name = "NAME", default_value = OWNER, requires = "cloud")]
     owner: String,
+    /// Take what controllers have made for this cluster without a mark; may be given several times
+    #[arg(long, value_name = "NAME", requires = "cloud")]
+    cluster: Vec<String>,
     /// Delete nothing at all when it would be more than this
     #[arg(long, value_name = "N", default_value_t = 50, requires = "cloud")]
     max_delete: usize,
@@ -71,40 +68,28 @@ pub(super) fn run(args: &CloudSweepArgs, wanted: &Wanted<'_>) -> Exit {
 }
 
 async fn sweep(args: &CloudSweepArgs, wanted: &Wanted<'_>, client: &Client) -> Exit {
-    let (skew, (project, project_name)) = match (client.skew().await, client.project().await) {
-        (Ok(skew), Ok(project)) => (skew, project),
-        (Err(error), _) | (_, Err(error)) => {
+    let clusters: BTreeSet<String> = args.cluster.iter().cloned().collect();
+    let cleaning = Cleaning {
+        owner: &args.owner,
+        run: wanted.run,
+        clusters: &clusters,
+        yes: wanted.yes,
+        max_delete: args.max_delete,
+        settle: args.settle,
+        disposable: args.disposable,
+        purge: Purge { deadline: wanted.timeout, ..Purge::default() },
+        now: Timestamp::now,
+    };
+    let cleaned = match cleaning.run(client).await {
+        Ok(cleaned) => cleaned,
+        Err(error) => {
             cloud::complain(&error);
             return Exit::NotProvenClean;
         }
     };
-    let rules = |now| Rules { owner: &args.owner, run: wanted.run, now };
-    let first = Inventory::take(client).await;
-    let mut before = first.clone();
-    let mut judgement = judge(&first, &before, &rules(Timestamp::now()));
-    // Only what may be taken needs a second look.
-    if judgement.taken().next().is_some() {
-        tokio::time::sleep(args.settle).await;
-        before = Inventory::take(client).await;
-        judgement = judge(&first, &before, &rules(Timestamp::now()));
-    }
-    let taken: Vec<Finding> = judgement.taken().cloned().collect();
-    let refused = refusal(args, wanted, skew, taken.len());
-    let project = if project_name.is_empty() { project } else { format!("{project_name} ({project})") };
-    let (mut outcomes, mut proof) = (None, None);
-    if wanted.yes && refused.is_none() {
-        let purge = Purge { deadline: wanted.timeout, ..Purge::default() };
-        outcomes = Some(purge.run(client, &taken).await);
-        proof = Some(counted(args, client, &before, &taken).await);
-    }
-    let report = CloudSweep {
-        cloud: wanted.name,
-        project: &project,
-        judgement: &judgement,
-        outcomes: outcomes.as_ref(),
-        proof: proof.as_ref(),
-        refused: refused.as_deref(),
-    };
+    let (id, name) = &cleaned.project;
+    let project = if name.is_empty() { id.clone() } else { format!("{name} ({id})") };
+    let report = CloudSweep { cloud: wanted.name, project: &project, cleaned: &cleaned };
     screen::data(&match args.format {
         Format::Table => report.table(),
         Format::Json => report.json(),
@@ -116,47 +101,11 @@ async fn sweep(args: &CloudSweepArgs, wanted: &Wanted<'_>, client: &Client) -> E
             screen::note(&format!("warning: `{}` cannot be written: {why}", file.display()));
         }
     }
-    conclude(wanted, &report, &judgement, taken.len())
+    conclude(wanted, &cleaned)
 }
 
-/// Why nothing may be deleted now, whatever was found.
-fn refusal(args: &CloudSweepArgs, wanted: &Wanted<'_>, skew: SignedDuration, taken: usize) -> Option<String> {
-    if skew.abs() > MAX_SKEW {
-        let (seconds, limit) = (skew.as_secs(), MAX_SKEW.as_secs());
-        return Some(format!(
-            "the clock of the cloud is {seconds} s ahead of ours; more than {limit} s either way make marks end at a wrong time"
-        ));
-    }
-    let too_many = wanted.yes && taken > args.max_delete;
-    too_many.then(|| format!("{taken} are more than --max-delete {}; look at them first", args.max_delete))
-}
-
-/// The four counts, until two in a row agree that nothing is left, or there is no hope.
-async fn counted(args: &CloudSweepArgs, client: &Client, before: &Inventory, taken: &[Finding]) -> Proof {
-    let mut good = 0;
-    let mut last = Proof::default();
-    for count in 0..COUNTS {
-        if count > 0 {
-            tokio::time::sleep(args.settle).await;
-        }
-        let after = Inventory::take(client).await;
-        let mut by_id: Vec<(Kind, String, Result<bool, String>)> = Vec::new();
-        let quiet = silent(&after, taken);
-        for resource in taken.iter().map(|finding| &finding.resource).filter(|r| quiet.contains(&r.kind)) {
-            let answer = exists(client, resource.kind, &resource.id).await.map_err(|error| error.to_string());
-            by_id.push((resource.kind, resource.id.clone(), answer));
-        }
-        last = prove(before, &after, taken, args.disposable, &by_id);
-        good = if last.clean() { good + 1 } else { 0 };
-        if good == 2 || (taken.is_empty() && good == 1) {
-            break;
-        }
-    }
-    last
-}
-
-fn conclude(wanted: &Wanted<'_>, report: &CloudSweep<'_>, judgement: &Judgement, taken: usize) -> Exit {
-    let clean = report.clean();
+fn conclude(wanted: &Wanted<'_>, cleaned: &Cleaned) -> Exit {
+    let (clean, taken) = (cleaned.clean(), cleaned.judgement.taken().count());
     match (wanted.yes, clean) {
         (_, true) if taken == 0 => screen::note("nothing to sweep"),
         (true, true) => screen::note(&format!("{taken} swept, proven clean")),
@@ -166,9 +115,9 @@ fn conclude(wanted: &Wanted<'_>, report: &CloudSweep<'_>, judgement: &Judgement,
         }
         (false, _) => screen::note("not proven clean"),
     }
-    if judgement.invalid().next().is_some() {
+    if cleaned.judgement.invalid().next().is_some() {
         screen::note(
-            "what has parts of a mark is left: look at it, and delete it by hand or repair its mark",
+            "what nobody can tell whose it is is left: name its cluster with `--cluster`, or delete it by hand",
         );
     }
     if clean { Exit::Passed } else { Exit::NotProvenClean }

@@ -1,10 +1,13 @@
 //! The client: one token, one connection pool, and for each request a limit of time, of size and of attempts.
 
-use super::catalog::{Catalog, Service, choose, has_version, microversion};
-use super::config::{Auth, Cloud, Named};
+use super::catalog::{Service, choose, has_version, microversion};
+use super::config::{Auth, Cloud};
 use super::error::{CloudError, ErrorClass};
+use super::identity::{Session, identity};
 use super::page::{self, Paging};
+use super::transport::{Http, Incoming, Outgoing, Proxies, Transport, Trouble};
 use crate::types::{Redactor, Secret};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
 use reqwest::{Method, Url};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -48,21 +51,10 @@ impl Default for Limits {
     }
 }
 
-/// The proxies to use, as the usual variables of the environment name them. The client itself looks at no environment.
-#[derive(Debug, Clone, Default)]
-pub struct Proxies {
-    /// For `http://` addresses.
-    pub http: Option<String>,
-    /// For `https://` addresses.
-    pub https: Option<String>,
-    /// Names and networks that are reached directly, with commas between them.
-    pub none: Option<String>,
-}
-
 /// A session with one project of one cloud.
 #[derive(Debug)]
 pub struct Client {
-    http: reqwest::Client,
+    transport: Arc<dyn Transport>,
     cloud: Cloud,
     limits: Limits,
     state: Mutex<State>,
@@ -72,29 +64,6 @@ pub struct Client {
 struct State {
     session: Option<Arc<Session>>,
     endpoints: BTreeMap<Service, Arc<Endpoint>>,
-}
-
-/// What a token says.
-#[derive(Debug)]
-pub(super) struct Session {
-    token: SecretString,
-    /// When the token ends.
-    pub(super) expires: Timestamp,
-    /// When we got it, by our clock.
-    got: Timestamp,
-    /// How far the clock of Keystone is ahead of ours.
-    pub(super) skew: SignedDuration,
-    catalog: Catalog,
-    /// The id of the project.
-    pub(super) project: String,
-    /// The name of the project.
-    pub(super) project_name: String,
-    /// The id of the user.
-    pub(super) user: String,
-    /// The names of the user's roles in the project.
-    pub(super) roles: Vec<String>,
-    /// The id of the application credential that it was made from.
-    pub(super) application_credential: Option<String>,
 }
 
 /// An address of a service, of the version that we speak.
@@ -127,49 +96,16 @@ impl Client {
         proxies: &Proxies,
         certificates: Option<&[u8]>,
     ) -> Result<Self, CloudError> {
-        // The first use of TLS needs a provider; there is one, and a second installation changes nothing.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let asked = || format!("a client for the cloud `{}`", cloud.name);
-        let refuse = |what: &str, error: &dyn std::error::Error| {
-            CloudError::new(ErrorClass::Unreachable, asked(), format!("{what}: {}", chain(error)))
-        };
-        let request = cloud.api_timeout.map_or(limits.request, Duration::from_secs);
-        let limits = Limits { request, ..limits };
-        // Redirects are not followed: a token must not go to where an answer says. Proxies are those that were given.
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("stack-e2e/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(limits.connect)
-            .timeout(limits.request)
-            .no_proxy();
-        let direct = || proxies.none.as_deref().and_then(reqwest::NoProxy::from_string);
-        let proxy = |url: &str, plain: bool| {
-            if plain { reqwest::Proxy::http(url) } else { reqwest::Proxy::https(url) }
-        };
-        for (url, plain) in [(&proxies.http, true), (&proxies.https, false)] {
-            if let Some(url) = url.as_deref().filter(|url| !url.is_empty()) {
-                let proxy = proxy(url, plain)
-                    .map_err(|error| refuse("the proxy cannot be used", &error.without_url()))?;
-                builder = builder.proxy(proxy.no_proxy(direct()));
-            }
-        }
-        if let Some(pem) = certificates {
-            let found = reqwest::Certificate::from_pem_bundle(pem)
-                .map_err(|error| refuse("`cacert` holds no certificates", &error))?;
-            if found.is_empty() {
-                return Err(CloudError::new(
-                    ErrorClass::Unreachable,
-                    asked(),
-                    "`cacert` holds no certificates",
-                ));
-            }
-            builder = builder.tls_certs_merge(found);
-        }
-        if !cloud.verify {
-            builder = builder.tls_danger_accept_invalid_certs(true);
-        }
-        let http = builder.build().map_err(|error| refuse("it cannot be made", &error))?;
-        Ok(Self { http, cloud, limits, state: Mutex::default() })
+        let limits =
+            Limits { request: cloud.api_timeout.map_or(limits.request, Duration::from_secs), ..limits };
+        let http = Http::new(&cloud, limits, proxies, certificates)?;
+        Ok(Self::through(cloud, limits, Arc::new(http)))
+    }
+
+    /// A client whose requests go another way.
+    #[must_use]
+    pub fn through(cloud: Cloud, limits: Limits, transport: Arc<dyn Transport>) -> Self {
+        Self { transport, cloud, limits, state: Mutex::default() }
     }
 
     /// The cloud.
@@ -242,35 +178,8 @@ impl Client {
         let sent = Timestamp::now();
         let (answer, token) = self.tries(&Method::POST, &url, Some(&body), None, None, true).await?;
         let got = Timestamp::now();
-        let asked = || format!("POST {url}");
-        let broken =
-            |what: &str| CloudError::new(ErrorClass::Malformed, asked(), format!("the token has no {what}"));
-        let told = &answer.body["token"];
-        let text = |value: &Value| value.as_str().map(str::to_owned);
-        let time = |value: &Value| value.as_str().and_then(|text| text.parse::<Timestamp>().ok());
-        let expires = time(&told["expires_at"]).ok_or_else(|| broken("end"))?;
-        let issued = time(&told["issued_at"]).ok_or_else(|| broken("beginning"))?;
-        // It was made between our question and its answer.
-        let skew = if issued < sent {
-            issued.duration_since(sent)
-        } else if issued > got {
-            issued.duration_since(got)
-        } else {
-            SignedDuration::ZERO
-        };
-        let roles = told["roles"].as_array().map(Vec::as_slice).unwrap_or_default();
-        Ok(Session {
-            token: token.ok_or_else(|| broken("text"))?,
-            expires,
-            got,
-            skew,
-            catalog: Catalog::read(told),
-            project: text(&told["project"]["id"])
-                .ok_or_else(|| broken("project: the credential is not scoped to one"))?,
-            project_name: text(&told["project"]["name"]).unwrap_or_default(),
-            user: text(&told["user"]["id"]).ok_or_else(|| broken("user"))?,
-            roles: roles.iter().filter_map(|role| text(&role["name"])).collect(),
-            application_credential: text(&told["application_credential"]["id"]),
+        Session::read(&answer.body["token"], token, sent, got).map_err(|what| {
+            CloudError::new(ErrorClass::Malformed, format!("POST {url}"), format!("the token has no {what}"))
         })
     }
 
@@ -464,58 +373,31 @@ impl Client {
         shown.set_query(None);
         let asked = format!("{method} {shown}");
         let fail = |class, why: String| (CloudError::new(class, asked.clone(), why), None);
-        let mut request = self.http.request(method.clone(), url.clone()).header("Accept", "application/json");
+        let mut outgoing = Outgoing {
+            method: method.clone(),
+            url: url.clone(),
+            headers: HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/json"))]),
+            body: body.map(|body| serde_json::to_vec(body).unwrap_or_default()),
+        };
+        let headers = &mut outgoing.headers;
         if let Some(session) = session {
-            let mut token = reqwest::header::HeaderValue::from_str(session.token.expose_secret())
+            let mut token = HeaderValue::from_str(session.token.expose_secret())
                 .map_err(|_| fail(ErrorClass::Malformed, "the token is no header".into()))?;
             token.set_sensitive(true);
-            request = request.header("X-Auth-Token", token);
+            headers.insert("x-auth-token", token);
         }
-        if let Some(version) = version {
-            request = request.header("OpenStack-API-Version", version);
+        if let Some(version) = version.and_then(|version| HeaderValue::from_str(version).ok()) {
+            headers.insert("openstack-api-version", version);
         }
-        if let Some(body) = body {
-            let bytes = serde_json::to_vec(body).unwrap_or_default();
-            request = request.header("Content-Type", "application/json").body(bytes);
+        if body.is_some() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         let limit = self.limits.request;
-        let whole = async {
-            let mut response = request.send().await?;
-            let mut bytes = Vec::new();
-            while let Some(chunk) = response.chunk().await? {
-                bytes.extend_from_slice(&chunk);
-                if bytes.len() > self.limits.answer {
-                    break;
-                }
-            }
-            Ok::<_, reqwest::Error>((response.status().as_u16(), response.headers().clone(), bytes))
-        };
-        let (status, headers, bytes) = match timeout(limit, whole).await {
-            Ok(Ok(received)) => received,
-            Ok(Err(error)) if error.is_timeout() && !error.is_connect() => {
-                return Err(fail(
-                    ErrorClass::TimedOut,
-                    format!("no whole answer within {} s", limit.as_secs()),
-                ));
-            }
-            Ok(Err(error)) => {
-                let what = if error.is_connect() {
-                    "there is no connection"
-                } else {
-                    "the connection broke before the answer was whole"
-                };
-                return Err(fail(
-                    ErrorClass::Unreachable,
-                    format!("{what}: {}", chain(&error.without_url())),
-                ));
-            }
-            Err(_) => {
-                return Err(fail(
-                    ErrorClass::TimedOut,
-                    format!("no whole answer within {} s", limit.as_secs()),
-                ));
-            }
-        };
+        let answered = timeout(limit, self.transport.send(outgoing)).await.unwrap_or(Err(Trouble::TimedOut));
+        let Incoming { status, headers, body: bytes } = answered.map_err(|trouble| {
+            let (class, why) = trouble.told(limit);
+            fail(class, why)
+        })?;
         if bytes.len() > self.limits.answer {
             return Err(fail(
                 ErrorClass::Malformed,
@@ -569,58 +451,4 @@ fn one_line(text: &str, max: usize) -> String {
     let words = text.split(|c: char| c.is_whitespace() || c.is_control()).filter(|word| !word.is_empty());
     let line = words.collect::<Vec<_>>().join(" ");
     if line.chars().count() <= max { line } else { line.chars().take(max).chain(['…']).collect() }
-}
-
-/// An error with its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        cause = inner.source();
-    }
-    text
-}
-
-/// What Keystone is asked for a token with.
-fn identity(auth: &Auth) -> Value {
-    let named = |named: &Named| {
-        let mut value = serde_json::Map::new();
-        match (&named.id, &named.name) {
-            (Some(id), _) => drop(value.insert("id".into(), json!(id))),
-            (None, name) => {
-                value.insert("name".into(), json!(name));
-                let domain = match (&named.domain_id, &named.domain_name) {
-                    (Some(id), _) => json!({"id": id}),
-                    (None, name) => json!({"name": name}),
-                };
-                value.insert("domain".into(), domain);
-            }
-        }
-        Value::Object(value)
-    };
-    match auth {
-        Auth::Password { user, password, project } => {
-            let mut user = named(user);
-            user["password"] = json!(password.expose_secret());
-            json!({
-                "identity": {"methods": ["password"], "password": {"user": user}},
-                "scope": {"project": named(project)},
-            })
-        }
-        Auth::ApplicationCredential { id, name, user, secret } => {
-            let mut credential = json!({"secret": secret.expose_secret()});
-            match (id, name, user) {
-                (Some(id), ..) => credential["id"] = json!(id),
-                (None, name, user) => {
-                    credential["name"] = json!(name);
-                    credential["user"] = user.as_ref().map_or(Value::Null, named);
-                }
-            }
-            json!({"identity": {"methods": ["application_credential"], "application_credential": credential}})
-        }
-    }
 }

@@ -4,6 +4,7 @@ use super::client::Client;
 use super::error::CloudError;
 use super::facts::{self, QuotaName};
 use super::kind::Kind;
+use super::maker::Maker;
 use super::mark::{Mark, Reading};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +22,8 @@ pub struct Resource {
     pub status: Option<String>,
     /// Whose it is.
     pub mark: Reading,
+    /// The cluster that it was made for, where a controller has written that down.
+    pub maker: Option<Maker>,
     /// The ids of what it is in or at: the network of a port, the device of a port, the volume of a snapshot.
     pub within: BTreeSet<String>,
     /// What a port belongs to: `compute:nova`, `network:router_interface`.
@@ -170,6 +173,7 @@ fn read(kind: Kind, item: &Value) -> Option<Resource> {
         permanent: kind == Kind::SecurityGroup && name == "default",
         status: text("provisioning_status").or_else(|| text("status")),
         device: text("device_owner"),
+        maker: Maker::read(kind, item),
         id,
         name,
         mark,

@@ -7,16 +7,12 @@ use std::fmt;
 /// A kind of resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
-    /// A load balancer of Octavia, with all that hangs on it.
-    LoadBalancer,
     /// A virtual machine.
     Server,
+    /// A load balancer of Octavia, with all that hangs on it.
+    LoadBalancer,
     /// A floating IP address.
     FloatingIp,
-    /// A snapshot of a volume.
-    Snapshot,
-    /// A volume.
-    Volume,
     /// A port of a network.
     Port,
     /// A router.
@@ -29,10 +25,14 @@ pub enum Kind {
     SecurityGroup,
     /// A server group.
     ServerGroup,
-    /// A key pair of the user.
-    Keypair,
+    /// A snapshot of a volume.
+    Snapshot,
+    /// A volume.
+    Volume,
     /// An image that belongs to the project.
     Image,
+    /// A key pair of the user.
+    Keypair,
 }
 
 /// Where a kind is listed and deleted.
@@ -52,21 +52,22 @@ pub(super) struct Place {
 }
 
 impl Kind {
-    /// All of them, in the order in which they are deleted: what uses comes before what is used.
+    /// All of them, in the order in which they are deleted: what uses comes before what is used, and what makes others
+    /// (the controllers on servers make load balancers and volumes) before what it makes.
     pub const ALL: [Self; 13] = [
+        Self::Server,
         Self::LoadBalancer,
         Self::FloatingIp,
-        Self::Server,
-        Self::Snapshot,
-        Self::Volume,
         Self::Port,
         Self::Router,
         Self::Subnet,
         Self::Network,
         Self::SecurityGroup,
         Self::ServerGroup,
-        Self::Keypair,
+        Self::Snapshot,
+        Self::Volume,
         Self::Image,
+        Self::Keypair,
     ];
 
     /// One of it, for people.

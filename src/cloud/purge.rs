@@ -6,6 +6,7 @@ use super::client::Client;
 use super::error::{CloudError, ErrorClass};
 use super::inventory::Resource;
 use super::kind::Kind;
+use super::maker::Maker;
 use super::mark::{Mark, Reading};
 use super::page::Paging;
 use super::sweep::Finding;
@@ -41,19 +42,21 @@ pub enum Outcome {
     Stays(String),
 }
 
-/// Groups of kinds, each of which must be gone before the next can go.
+/// Groups of kinds, each of which must be gone before the next can go. Servers come first: the controllers on them
+/// would make load balancers and volumes again.
 #[must_use]
 pub const fn order() -> &'static [&'static [Kind]] {
     &[
-        &[Kind::LoadBalancer, Kind::FloatingIp],
         &[Kind::Server],
-        &[Kind::Snapshot],
-        &[Kind::Volume],
+        &[Kind::LoadBalancer],
+        &[Kind::FloatingIp],
         &[Kind::Port],
         &[Kind::Router],
         &[Kind::Subnet],
         &[Kind::Network],
-        &[Kind::SecurityGroup, Kind::ServerGroup, Kind::Keypair, Kind::Image],
+        &[Kind::SecurityGroup, Kind::ServerGroup, Kind::Snapshot],
+        &[Kind::Volume],
+        &[Kind::Image, Kind::Keypair],
     ]
 }
 
@@ -190,6 +193,9 @@ async fn remove(client: &Client, resource: &Resource) -> Result<Asked, CloudErro
     };
     if mark != resource.mark {
         return Ok(Asked::Not("its mark has changed since it was judged".into()));
+    }
+    if Maker::read(resource.kind, &now) != resource.maker {
+        return Ok(Asked::Not("it belongs to another cluster since it was judged".into()));
     }
     let status = text("provisioning_status");
     if status.starts_with("PENDING_") {

@@ -6,7 +6,7 @@ use super::kind::Kind;
 use super::mark::Reading;
 use crate::types::RunId;
 use jiff::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is taken.
 #[derive(Debug, Clone)]
@@ -15,6 +15,8 @@ pub struct Rules<'a> {
     pub owner: &'a str,
     /// Only what this run has left, and that before its time is over too.
     pub run: Option<&'a RunId>,
+    /// Clusters that are named: what controllers have made for them without a mark is taken too.
+    pub clusters: &'a BTreeSet<String>,
     /// The time.
     pub now: Timestamp,
 }
@@ -34,6 +36,8 @@ pub enum Claim {
     Invalid(String),
     /// Another run was named.
     OtherRun,
+    /// Without a mark, and made for a cluster with a name as runs give it, of which nothing with a mark is there.
+    Orphan(String),
     /// No mark: nobody knows whose it is.
     Unmarked,
 }
@@ -47,6 +51,8 @@ pub enum Why {
     Named,
     /// A port without a mark that hangs on something that is taken, and on nothing else.
     Contained,
+    /// Made by a controller for a cluster that was named, or of which something with a mark is taken.
+    Cluster,
 }
 
 /// One resource and what is said about it.
@@ -77,7 +83,7 @@ impl Judgement {
 
     /// Those of which nobody can tell whose they are, although they look like ours.
     pub fn invalid(&self) -> impl Iterator<Item = &Finding> {
-        self.findings.iter().filter(|finding| matches!(finding.claim, Claim::Invalid(_)))
+        self.findings.iter().filter(|finding| matches!(finding.claim, Claim::Invalid(_) | Claim::Orphan(_)))
     }
 
     /// How many there are of a claim.
@@ -98,16 +104,23 @@ pub fn judge(first: &Inventory, second: &Inventory, rules: &Rules<'_>) -> Judgem
         }
     }
     for resource in second.resources() {
-        let seen =
-            first.get(resource.kind, &resource.id).is_some_and(|earlier| earlier.mark == resource.mark);
+        let seen = seen(first, resource);
         let (run, claim) = claim(resource, seen, rules);
         judgement.findings.push(Finding { resource: resource.clone(), run, claim });
     }
+    made_for_clusters(&mut judgement, first, rules);
     contained(&mut judgement);
     judgement
         .findings
         .sort_by(|a, b| (a.resource.kind, &a.resource.id).cmp(&(b.resource.kind, &b.resource.id)));
     judgement
+}
+
+/// Whether an earlier listing says the same of it.
+fn seen(first: &Inventory, resource: &Resource) -> bool {
+    first
+        .get(resource.kind, &resource.id)
+        .is_some_and(|earlier| earlier.mark == resource.mark && earlier.maker == resource.maker)
 }
 
 fn claim(resource: &Resource, seen: bool, rules: &Rules<'_>) -> (Option<RunId>, Claim) {
@@ -132,6 +145,44 @@ fn claim(resource: &Resource, seen: bool, rules: &Rules<'_>) -> (Option<RunId>, 
         Claim::Take(Why::Expired)
     };
     (Some(mark.run.clone()), claim)
+}
+
+/// What controllers have made for a cluster without a mark goes with what of the cluster has one: taken when that is
+/// taken, left while it lives. A named cluster or run is taken at once. Where nothing with a mark is there, nobody can
+/// tell since when it is nobody's, and it is reported.
+fn made_for_clusters(judgement: &mut Judgement, first: &Inventory, rules: &Rules<'_>) {
+    let mut known: BTreeMap<String, (Option<RunId>, Claim)> = BTreeMap::new();
+    for finding in &judgement.findings {
+        let Some(maker) = &finding.resource.maker else { continue };
+        let claim = match &finding.claim {
+            Claim::Take(_) => Claim::Take(Why::Cluster),
+            Claim::Keep(until) => Claim::Keep(*until),
+            Claim::Foreign(owner) => Claim::Foreign(owner.clone()),
+            Claim::OtherRun => Claim::OtherRun,
+            Claim::SeenOnce | Claim::Invalid(_) | Claim::Orphan(_) | Claim::Unmarked => continue,
+        };
+        let entry =
+            known.entry(maker.cluster.clone()).or_insert_with(|| (finding.run.clone(), claim.clone()));
+        // Whatever speaks for leaving it counts more.
+        if !matches!(claim, Claim::Take(_)) {
+            *entry = (finding.run.clone(), claim);
+        }
+    }
+    for finding in &mut judgement.findings {
+        let Some(maker) = finding.resource.maker.clone().filter(|_| finding.claim == Claim::Unmarked) else {
+            continue;
+        };
+        let named = rules.clusters.contains(&maker.cluster)
+            || maker.run.as_ref().is_some_and(|run| rules.run == Some(run));
+        let (run, claim) = match known.get(&maker.cluster) {
+            _ if named => (rules.run.cloned().or(maker.run), Claim::Take(Why::Cluster)),
+            Some((run, claim)) => (run.clone(), claim.clone()),
+            None if maker.looks_like_ours() => (maker.run, Claim::Orphan(maker.cluster)),
+            None => continue,
+        };
+        let once = matches!(claim, Claim::Take(_)) && !seen(first, &finding.resource);
+        (finding.run, finding.claim) = (run, if once { Claim::SeenOnce } else { claim });
+    }
 }
 
 /// Ports that Nova and Neutron make by themselves carry no mark. One is taken when it belongs to a router or server that
@@ -197,28 +248,27 @@ pub fn prove(
     before: &Inventory,
     after: &Inventory,
     taken: &[Finding],
+    rules: &Rules<'_>,
     disposable: bool,
     by_id: &[(Kind, String, Result<bool, String>)],
 ) -> Proof {
     let mut proof = Proof::default();
     let ids: BTreeSet<(Kind, &str)> =
         taken.iter().map(|f| (f.resource.kind, f.resource.id.as_str())).collect();
-    let runs: BTreeSet<&RunId> = taken.iter().filter_map(|finding| finding.run.as_ref()).collect();
-    let owners: BTreeSet<&str> = taken
-        .iter()
-        .filter_map(|finding| match &finding.resource.mark {
-            Reading::Mark(mark) => Some(mark.owner.as_str()),
-            Reading::None | Reading::Invalid(_) => None,
-        })
-        .collect();
+    let runs: BTreeSet<&RunId> =
+        taken.iter().filter_map(|finding| finding.run.as_ref()).chain(rules.run).collect();
+    let mut clusters: BTreeSet<&str> = rules.clusters.iter().map(String::as_str).collect();
+    clusters.extend(taken.iter().filter_map(|f| Some(f.resource.maker.as_ref()?.cluster.as_str())));
     for resource in after.resources() {
-        let ours = |reading: &Reading| match reading {
-            Reading::Mark(mark) => runs.contains(&mark.run) && owners.contains(mark.owner.as_str()),
+        let marked = match &resource.mark {
+            Reading::Mark(mark) => runs.contains(&mark.run) && mark.owner == rules.owner,
             Reading::None | Reading::Invalid(_) => false,
         };
+        let made = matches!(resource.mark, Reading::None)
+            && resource.maker.as_ref().is_some_and(|maker| clusters.contains(maker.cluster.as_str()));
         if ids.contains(&(resource.kind, resource.id.as_str())) {
             proof.left.push(resource.clone());
-        } else if ours(&resource.mark) {
+        } else if (marked || made) && !resource.permanent {
             proof.marked.push(resource.clone());
         }
         if disposable && !resource.permanent {

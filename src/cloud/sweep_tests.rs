@@ -1,4 +1,5 @@
 use super::super::inventory::Usage;
+use super::super::maker::Maker;
 use super::super::mark::Mark;
 use super::*;
 use jiff::SignedDuration;
@@ -20,7 +21,17 @@ fn mark(byte: u8, owner: &str, ends_in: i64) -> Reading {
 
 fn resource(kind: Kind, id: &str, mark: Reading) -> Resource {
     let (id, name) = (id.to_owned(), id.to_owned());
-    Resource { kind, id, name, status: None, mark, within: BTreeSet::new(), device: None, permanent: false }
+    Resource {
+        kind,
+        id,
+        name,
+        status: None,
+        mark,
+        maker: None,
+        within: BTreeSet::new(),
+        device: None,
+        permanent: false,
+    }
 }
 
 fn port(id: &str, within: &[&str], device: &str) -> Resource {
@@ -40,8 +51,10 @@ fn inventory(resources: &[Resource]) -> Inventory {
     Inventory { kinds, usage: Ok(usage) }
 }
 
+static NONE: BTreeSet<String> = BTreeSet::new();
+
 fn rules() -> Rules<'static> {
-    Rules { owner: "ci", run: None, now: now() }
+    Rules { owner: "ci", run: None, clusters: &NONE, now: now() }
 }
 
 fn judged(resources: &[Resource], rules: &Rules<'_>) -> Vec<(String, Claim)> {
@@ -128,11 +141,62 @@ fn a_port_without_mark_goes_with_what_it_hangs_on_and_with_nothing_else() {
     assert_eq!(taken, ["a free", "b of our server", "c of our router"]);
 }
 
+#[test]
+fn what_a_controller_made_without_a_mark_goes_with_its_cluster() {
+    let made = |kind, id: &str, cluster: &str, run: Option<u8>| Resource {
+        maker: Some(Maker { cluster: cluster.into(), run: run.map(self::run) }),
+        ..resource(kind, id, Reading::None)
+    };
+    let marked = |id: &str, cluster: &str, byte, ends| Resource {
+        mark: mark(byte, "ci", ends),
+        ..made(Kind::Network, id, cluster, Some(byte))
+    };
+    let (over, alive, lost) = ("e2e-aaaaaaaa-000001", "e2e-bbbbbbbb-000002", "e2e-cccccccc-000003");
+    let resources = [
+        marked("net over", over, 1, -1),
+        marked("net alive", alive, 2, 1),
+        made(Kind::Volume, "volume over", over, None),
+        made(Kind::Volume, "volume alive", alive, None),
+        made(Kind::Volume, "volume lost", lost, None),
+        made(Kind::Volume, "volume prod", "prod", None),
+        made(Kind::FloatingIp, "ip of a lost tag", lost, Some(3)),
+    ];
+    let claims = |rules: &Rules<'_>| -> BTreeMap<String, Claim> {
+        judged(&resources, rules).into_iter().filter(|(id, _)| !id.starts_with("net")).collect()
+    };
+    let until = now() + SignedDuration::from_secs(1);
+    let expect = |volume_lost: Claim, ip: Claim| -> BTreeMap<String, Claim> {
+        [
+            ("volume over", Claim::Take(Why::Cluster)),
+            ("volume alive", Claim::Keep(until)),
+            ("volume lost", volume_lost),
+            ("volume prod", Claim::Unmarked),
+            ("ip of a lost tag", ip),
+        ]
+        .map(|(id, claim)| (id.to_owned(), claim))
+        .into()
+    };
+    let orphan = || Claim::Orphan(lost.into());
+    assert_eq!(claims(&rules()), expect(orphan(), orphan()));
+    // Who names the cluster, or the run that the description tells, says whose it is.
+    let take = || Claim::Take(Why::Cluster);
+    let clusters = [lost.to_owned()].into();
+    assert_eq!(claims(&Rules { clusters: &clusters, ..rules() }), expect(take(), take()));
+    let third = run(3);
+    let named = claims(&Rules { run: Some(&third), ..rules() });
+    assert_eq!((&named["ip of a lost tag"], &named["volume over"]), (&take(), &Claim::OtherRun));
+    // Seen once only, or for another cluster before.
+    let first = inventory(&[resource(Kind::Volume, "volume lost", Reading::None)]);
+    let judgement = judge(&first, &inventory(&resources), &Rules { clusters: &clusters, ..rules() });
+    let claim = |id: &str| judgement.findings.iter().find(|f| f.resource.id == id).unwrap().claim.clone();
+    assert_eq!((claim("volume lost"), claim("volume over")), (Claim::SeenOnce, Claim::Orphan(over.into())));
+}
+
 fn proof(before: &[Resource], after: &Inventory) -> Proof {
     let before = inventory(before);
     let judgement = judge(&before, &before, &rules());
     let taken: Vec<Finding> = judgement.taken().cloned().collect();
-    prove(&before, after, &taken, false, &[])
+    prove(&before, after, &taken, &rules(), false, &[])
 }
 
 #[test]
@@ -158,7 +222,7 @@ fn each_of_the_four_counts_finds_what_the_others_miss() {
     // (d) A disposable project has something in it.
     let (old, new) = (inventory(&before), inventory(std::slice::from_ref(&theirs)));
     let taken: Vec<Finding> = judge(&old, &old, &rules()).taken().cloned().collect();
-    assert_eq!(prove(&old, &new, &taken, true, &[]).inside, std::slice::from_ref(&theirs));
+    assert_eq!(prove(&old, &new, &taken, &rules(), true, &[]).inside, std::slice::from_ref(&theirs));
     // Not known is not clean.
     let mut failed = inventory(std::slice::from_ref(&theirs));
     failed.kinds.insert(Kind::Keypair, Listing::Unknown("500".into()));
@@ -178,8 +242,9 @@ fn an_empty_list_that_nothing_speaks_for_is_asked_about_by_id() {
     let taken: Vec<Finding> = judge(&old, &old, &rules()).taken().cloned().collect();
     let after = inventory(&[]);
     assert_eq!(silent(&after, &taken), [Kind::LoadBalancer].into(), "servers are counted by the quota");
-    let with =
-        |answer| prove(&old, &after, &taken, false, &[(Kind::LoadBalancer, "lb".into(), answer)]).clean();
+    let with = |answer| {
+        prove(&old, &after, &taken, &rules(), false, &[(Kind::LoadBalancer, "lb".into(), answer)]).clean()
+    };
     assert!(with(Ok(false)));
     assert!(!with(Ok(true)), "the list has lied");
     assert!(!with(Err("500".into())));

@@ -1,10 +1,9 @@
 //! What a sweep of a cloud has found and done: as a table, as JSON, as JUnit.
 
-use crate::cloud::{Claim, Finding, Judgement, Kind, Outcome, Proof, Why};
+use crate::cloud::{Claim, Cleaned, Finding, Kind, Outcome, Why};
 use crate::types::one_line;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 /// Longer names and reasons are cut.
@@ -17,38 +16,25 @@ pub struct Sweep<'a> {
     pub cloud: &'a str,
     /// The project, for people.
     pub project: &'a str,
-    /// What was said about everything in it.
-    pub judgement: &'a Judgement,
-    /// What became of what was taken; `None`: nothing was asked for.
-    pub outcomes: Option<&'a BTreeMap<(Kind, String), Outcome>>,
-    /// The proof that it is gone.
-    pub proof: Option<&'a Proof>,
-    /// Why nothing was deleted although it was asked for.
-    pub refused: Option<&'a str>,
+    /// What was found and done.
+    pub cleaned: &'a Cleaned,
 }
 
 impl Sweep<'_> {
     /// Whether all is known, and nothing is left that should not be there.
     #[must_use]
     pub fn clean(&self) -> bool {
-        let taken = self.judgement.taken().count();
-        self.refused.is_none()
-            && self.judgement.unknown.is_empty()
-            && self.judgement.invalid().count() == 0
-            && match self.proof {
-                Some(proof) => proof.clean(),
-                None => taken == 0,
-            }
+        self.cleaned.clean()
     }
 
     fn outcome(&self, finding: &Finding) -> Option<&Outcome> {
-        self.outcomes?.get(&(finding.resource.kind, finding.resource.id.clone()))
+        self.cleaned.outcomes.as_ref()?.get(&(finding.resource.kind, finding.resource.id.clone()))
     }
 
     /// What concerns somebody: all but what has no mark, is somebody else's or lives.
     fn told(&self) -> impl Iterator<Item = &Finding> {
-        self.judgement.findings.iter().filter(|finding| match finding.claim {
-            Claim::Take(_) | Claim::SeenOnce | Claim::Invalid(_) => true,
+        self.cleaned.judgement.findings.iter().filter(|finding| match finding.claim {
+            Claim::Take(_) | Claim::SeenOnce | Claim::Invalid(_) | Claim::Orphan(_) => true,
             Claim::Keep(_) | Claim::Foreign(_) | Claim::OtherRun | Claim::Unmarked => false,
         })
     }
@@ -84,24 +70,24 @@ impl Sweep<'_> {
             text.push('\n');
         }
         let counts = [
-            ("marked by others", self.judgement.count(|claim| matches!(claim, Claim::Foreign(_)))),
-            ("ours, not over yet", self.judgement.count(|claim| matches!(claim, Claim::Keep(_)))),
-            ("of other runs", self.judgement.count(|claim| matches!(claim, Claim::OtherRun))),
-            ("without a mark", self.judgement.count(|claim| matches!(claim, Claim::Unmarked))),
+            ("marked by others", self.cleaned.judgement.count(|claim| matches!(claim, Claim::Foreign(_)))),
+            ("ours, not over yet", self.cleaned.judgement.count(|claim| matches!(claim, Claim::Keep(_)))),
+            ("of other runs", self.cleaned.judgement.count(|claim| matches!(claim, Claim::OtherRun))),
+            ("without a mark", self.cleaned.judgement.count(|claim| matches!(claim, Claim::Unmarked))),
         ];
         for (what, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
             let _ = write!(text, "\nleft alone: {count} {what}");
         }
-        for (kind, why) in &self.judgement.unknown {
+        for (kind, why) in &self.cleaned.judgement.unknown {
             let _ = write!(text, "\nUNKNOWN: the list of {kind}s failed: {}", one_line(why, MAX_TEXT));
         }
         for line in self.doubts() {
             let _ = write!(text, "\nNOT CLEAN: {line}");
         }
-        if let Some(why) = self.refused {
+        if let Some(why) = &self.cleaned.refused {
             let _ = write!(text, "\nNOTHING DELETED: {why}");
         }
-        for resource in self.proof.iter().flat_map(|proof| &proof.vanished) {
+        for resource in self.cleaned.proof.iter().flat_map(|proof| &proof.vanished) {
             let _ = write!(text, "\nvanished meanwhile, not by us: {} {}", resource.kind, resource.id);
         }
         text
@@ -109,7 +95,7 @@ impl Sweep<'_> {
 
     /// What the four counts have against it.
     fn doubts(&self) -> Vec<String> {
-        let Some(proof) = self.proof else { return Vec::new() };
+        let Some(proof) = &self.cleaned.proof else { return Vec::new() };
         let mut all = Vec::new();
         let mut list = |what: &str, resources: &[crate::cloud::Resource]| {
             for resource in resources {
@@ -141,6 +127,7 @@ impl Sweep<'_> {
             });
             json!({
                 "kind": resource.kind.name(), "id": resource.id, "name": resource.name, "status": resource.status,
+                "cluster": resource.maker.as_ref().map(|maker| maker.cluster.as_str()),
                 "run": finding.run.as_ref().map(ToString::to_string), "claim": claim, "because": why, "outcome": outcome,
             })
         };
@@ -149,11 +136,11 @@ impl Sweep<'_> {
             "cloud": self.cloud,
             "project": self.project,
             "clean": self.clean(),
-            "deleted": self.outcomes.is_some(),
-            "refused": self.refused,
+            "deleted": self.cleaned.outcomes.is_some(),
+            "refused": self.cleaned.refused,
             "doubts": self.doubts(),
-            "unknown": self.judgement.unknown.iter().map(unknown).collect::<Vec<Value>>(),
-            "findings": self.judgement.findings.iter().map(one).collect::<Vec<Value>>(),
+            "unknown": self.cleaned.judgement.unknown.iter().map(unknown).collect::<Vec<Value>>(),
+            "findings": self.cleaned.judgement.findings.iter().map(one).collect::<Vec<Value>>(),
         });
         serde_json::to_string_pretty(&value).unwrap_or_default()
     }
@@ -178,7 +165,7 @@ impl Sweep<'_> {
             suite.add_test_case(case);
         };
         for kind in Kind::ALL {
-            let unknown = self.judgement.unknown.iter().find(|(unknown, _)| *unknown == kind);
+            let unknown = self.cleaned.judgement.unknown.iter().find(|(unknown, _)| *unknown == kind);
             let bad = unknown.map(|(_, why)| (NonSuccessKind::Error, "unknown", why.as_str()));
             case("sweep.listing", &format!("{kind}s"), bad);
         }
@@ -194,9 +181,9 @@ impl Sweep<'_> {
             case("sweep.leftover", &name, bad);
         }
         let doubts = self.doubts().join("; ");
-        let why = match (self.clean(), self.refused) {
+        let why = match (self.clean(), &self.cleaned.refused) {
             (true, _) => None,
-            (false, Some(refused)) => Some(refused.to_owned()),
+            (false, Some(refused)) => Some(refused.clone()),
             (false, None) if doubts.is_empty() => Some("something is left, or unknown".to_owned()),
             (false, None) => Some(doubts),
         };
@@ -221,6 +208,13 @@ fn said(claim: &Claim) -> String {
         Claim::Take(Why::Contained) => {
             "would be deleted: it hangs on what is deleted, and on nothing else".into()
         }
+        Claim::Take(Why::Cluster) => {
+            "would be deleted: a controller made it for a cluster that is taken".into()
+        }
+        Claim::Orphan(cluster) => format!(
+            "left: made for the cluster {0}, of which nothing with a mark is there; `--cluster {0}` takes it",
+            one_line(cluster, 60)
+        ),
         Claim::Keep(until) => format!("left until {until}"),
         Claim::SeenOnce => "left: only one of two listings has it with this mark".into(),
         Claim::Foreign(owner) => format!("left: it belongs to {}", one_line(owner, 60)),
@@ -237,6 +231,7 @@ fn words(claim: &Claim) -> (&'static str, String) {
         Claim::SeenOnce => "seen-once",
         Claim::Foreign(_) => "foreign",
         Claim::Invalid(_) => "invalid",
+        Claim::Orphan(_) => "orphan",
         Claim::OtherRun => "other-run",
         Claim::Unmarked => "unmarked",
     };

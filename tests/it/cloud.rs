@@ -8,6 +8,7 @@ use stack_e2e::cloud::{
     QuotaName, Rules, Service, judge, prove, silent,
 };
 use stack_e2e::types::{Redactor, RunId};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 fn client(cloud: &Cloud) -> Client {
@@ -204,10 +205,16 @@ async fn to_sweep() -> (Cloud, RunId) {
     (cloud, run)
 }
 
+static NONE: BTreeSet<String> = BTreeSet::new();
+
+fn rules() -> Rules<'static> {
+    Rules { owner: "ci", run: None, clusters: &NONE, now: jiff::Timestamp::now() }
+}
+
 async fn swept(cloud: &Cloud, fault: Fault, deadline: u64) -> (Vec<String>, bool) {
     let client = client_for(cloud, fault);
     let before = Inventory::take(&client).await;
-    let judgement = judge(&before, &before, &Rules { owner: "ci", run: None, now: jiff::Timestamp::now() });
+    let judgement = judge(&before, &before, &rules());
     let taken: Vec<_> = judgement.taken().cloned().collect();
     let purge =
         Purge { deadline: Duration::from_secs(deadline), look: Duration::from_millis(10), at_once: 4 };
@@ -218,7 +225,7 @@ async fn swept(cloud: &Cloud, fault: Fault, deadline: u64) -> (Vec<String>, bool
         let answer = stack_e2e::cloud::exists(&client, resource.kind, &resource.id).await;
         by_id.push((resource.kind, resource.id.clone(), answer.map_err(|error| error.to_string())));
     }
-    let proof = prove(&before, &after, &taken, false, &by_id);
+    let proof = prove(&before, &after, &taken, &rules(), false, &by_id);
     let stays = outcomes.into_iter().filter_map(|((kind, id), outcome)| match outcome {
         Outcome::Gone => None,
         Outcome::Stays(why) => Some(format!("{kind} {id}: {why}")),
@@ -248,13 +255,13 @@ async fn what_is_ours_goes_in_order_and_nothing_else_does() {
     assert_eq!(
         deleted,
         [
-            "/lb/v2/lbaas/loadbalancers/lb?cascade=true",
             "/compute/v2.1/servers/s",
-            "/volume/v3/0000feed/volumes/v",
+            "/lb/v2/lbaas/loadbalancers/lb?cascade=true",
             "/network/v2.0/ports/free",
             "/network/v2.0/subnets/sn",
             "/network/v2.0/networks/n",
             "/compute/v2.1/os-server-groups/g",
+            "/volume/v3/0000feed/volumes/v",
         ]
     );
 }
