@@ -52,11 +52,15 @@ pub(super) fn certificates(cloud: &Cloud) -> Result<Option<Vec<u8>>, Exit> {
 
 /// A client for the cloud of this name.
 pub(super) fn connect(name: &str, region: Option<&str>) -> Result<Client, Exit> {
-    let places = places();
+    connect_in(&places(), name, region)
+}
+
+/// A client for the cloud of this name in the files of these places.
+pub(super) fn connect_in(places: &Places, name: &str, region: Option<&str>) -> Result<Client, Exit> {
     let current = variable("OS_CLOUD");
     let name = if name == CURRENT { current.as_deref() } else { Some(name) };
     let region = region.map(str::to_owned).or_else(|| variable("OS_REGION_NAME"));
-    let cloud = config::load(&places)
+    let cloud = config::load(places)
         .and_then(|files| files.cloud(name, region.as_deref()))
         .map_err(|problems| inputs::refuse(&problems))?;
     let certificates = certificates(&cloud)?;

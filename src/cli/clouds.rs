@@ -2,10 +2,12 @@
 
 use super::exit::Exit;
 use super::{cloud, inputs, screen};
+use crate::cloud::Client;
 use crate::cloud::config;
 use crate::plan::Plan;
 use crate::provider::clouds::{CloudEntry, EntryError};
 use crate::provider::manifest;
+use crate::types::ProviderKind;
 use std::path::Path;
 
 /// What the clusters of a plan need; `None` when they need nothing. `file` stands in the place of `clouds.yaml`; the other
@@ -44,4 +46,14 @@ pub(super) fn entry(plan: &Plan, file: Option<&Path>) -> Result<Option<CloudEntr
         Err(EntryError::Files(problems)) => Err(inputs::refuse(&problems)),
         Err(EntryError::Unfit(why)) => Err(refuse(&format!("`{}` cannot be used: {why}", file.display()))),
     }
+}
+
+/// A client for the project that the clusters of a plan are made in; `None` when that is no OpenStack, or the scenarios
+/// name no cloud.
+pub(super) fn client(plan: &Plan, file: Option<&Path>) -> Result<Option<Client>, Exit> {
+    let Some(access) = manifest::access(plan).filter(|_| plan.provider == ProviderKind::Openstack) else {
+        return Ok(None);
+    };
+    let places = config::Places { config_file: file.map(Path::to_path_buf), ..cloud::places() };
+    cloud::connect_in(&places, access.cloud.as_str(), None).map(Some)
 }

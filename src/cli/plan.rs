@@ -2,7 +2,7 @@
 
 use super::exit::Exit;
 use super::inputs::{self, FileArgs, PlanningArgs};
-use super::{estimate, preflight, rehearse, screen};
+use super::{cloud, estimate, preflight, rehearse, screen};
 use crate::plan::{Difference, Plan, PlannedRun, StepAction};
 use crate::report::{self, zuul};
 use crate::scenario::Scenario;
@@ -101,15 +101,8 @@ fn within_cloud(
 ) -> Result<(Plan, Vec<Scenario>), Exit> {
     let (first, scenarios) = plan(&args.planning)?;
     let Some(name) = &args.cloud else { return Ok((first, scenarios)) };
-    let capacity = preflight::judged(name, args.region.as_deref(), &first)?;
-    let Some(timetable) = first.timetable.as_ref().filter(|_| capacity.limits().next().is_some()) else {
-        return Ok((first, scenarios));
-    };
-    // What is given by hand counts where it is less than what is left.
-    let mut limits = timetable.capacity.clone();
-    for (resource, left) in capacity.limits() {
-        limits.limit(resource, limits.get(resource).map_or(left, |given| given.min(left)));
-    }
+    let client = cloud::connect(name, args.region.as_deref())?;
+    let Some(limits) = preflight::within(&client, &first)? else { return Ok((first, scenarios)) };
     plan(&PlanningArgs { capacity: vec![limits], ..args.planning.clone() })
 }
 

@@ -7,7 +7,9 @@ use super::estimate;
 use super::exit::Exit;
 use super::inputs::{self, FileArgs, PlanningArgs, TrustArgs};
 use super::owner;
+use super::preflight;
 use super::screen::{self, RunScreen};
+use super::sweep_cloud;
 use super::testbed::RunTestbedArgs;
 use super::users::TestbedUse;
 use crate::cluster::Api;
@@ -15,6 +17,7 @@ use crate::event::{Cleanliness, Event};
 use crate::plan::{Again, Plan, PlannedRun};
 use crate::provider::capi::Capi;
 use crate::provider::clouds::CloudEntry;
+use crate::provider::project::{self, Project};
 use crate::provider::scripted::{Ledger, Script, Scripted};
 use crate::report::terminal::{SummaryContext, summary};
 use crate::results::{JOURNAL_FILE, Journal, JournalError, RunReport, UnitReport, write_atomically};
@@ -154,10 +157,34 @@ fn prepare(args: &RunArgs) -> Result<Prepared, Exit> {
         }
     };
     let cloud = clouds::entry(&plan, args.clouds.as_deref())?;
+    let plan = within_cloud(args, plan)?;
     let directory = run_directory(&args.output, &plan.run);
     let commands = Commands::new(args, &plan).after(earlier);
     lay_down(&directory, &plan, &commands)?;
     Ok(Prepared { plan, directory, commands, resumed: None, script, cloud })
+}
+
+/// The plan within what is left of the quotas of the cloud that its clusters are made in: as `plan --cloud` has it.
+fn within_cloud(args: &RunArgs, plan: Plan) -> Result<Plan, Exit> {
+    let Some(client) = clouds::client(&plan, args.clouds.as_deref())? else {
+        if plan.provider == ProviderKind::Openstack {
+            screen::note(
+                "warning: the scenarios name no cloud under `credentials`: what there is was not asked for, and what is left in it will not be",
+            );
+        }
+        return Ok(plan);
+    };
+    if !project::is_marked(&plan) {
+        screen::note(
+            "warning: the Cluster Stack Operator brings the templates, so what is made in the cloud carries no mark; `sweep --cloud` knows it by the names of the clusters only",
+        );
+    }
+    match preflight::within(&client, &plan)? {
+        Some(limits) => {
+            estimate::scheduled(plan, &PlanningArgs { capacity: vec![limits], ..args.planning.clone() })
+        }
+        None => Ok(plan),
+    }
 }
 
 /// The plan and the journal of a run that ended early.
@@ -355,8 +382,14 @@ async fn drive(
         screen::error(&error, None);
         Exit::Infrastructure
     })?;
-    let world = world(args, &plan, given, testbed).await?;
+    let project = clouds::client(&plan, args.clouds.as_deref())?;
+    let project = project.map(|client| Arc::new(Project::new(client, &plan)));
+    let world = world(args, &plan, given, testbed, project.clone()).await?;
+    let directory = options.directory.clone();
     let ended = crate::run::run(plan, Arc::new(world), options, signals, &mut shown).await;
+    if let Some(project) = project {
+        sweep_cloud::account(&project, &directory);
+    }
     if let Some(trouble) = shown.finish() {
         screen::note(&format!("warning: {trouble}"));
     }
@@ -400,6 +433,7 @@ async fn world(
     plan: &Arc<Plan>,
     (script, cloud): (Script, Option<CloudEntry>),
     testbed: Option<&TestbedInfo>,
+    project: Option<Arc<Project>>,
 ) -> Result<World, Exit> {
     if plan.provider == ProviderKind::Scripted {
         let ledger = Ledger::in_directory(&args.scripted.ledger).map_err(|error| {
@@ -435,6 +469,7 @@ async fn world(
         runs_pods: plan.provider != ProviderKind::Embedded,
         helm,
         kubectl,
+        project,
     })))
 }
 

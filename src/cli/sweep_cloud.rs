@@ -3,13 +3,14 @@
 use super::exit::Exit;
 use super::{cloud, inputs, screen};
 use crate::cloud::{Cleaned, Cleaning, Client, OWNER, Purge};
+use crate::provider::project::{Account, Project};
 use crate::report::CloudSweep;
 use crate::results::write_atomically;
 use crate::types::{RunId, parse_duration};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 #[derive(Debug, Args)]
@@ -121,4 +122,29 @@ fn conclude(wanted: &Wanted<'_>, cleaned: &Cleaned) -> Exit {
         );
     }
     if clean { Exit::Passed } else { Exit::NotProvenClean }
+}
+
+/// What a run has found of itself in its project at its end: in its directory for programs, and on the screen where it
+/// is worth a look, because controllers should have deleted it.
+pub(super) fn account(project: &Project, directory: &Path) {
+    let Some(Account { cleaned, strangers }) = project.account() else { return };
+    let (cloud, name) = (project.cloud(), &cleaned.project.1);
+    let report = CloudSweep { cloud, project: name, cleaned: &cleaned };
+    let file = directory.join("cloud.json");
+    if let Err(error) = write_atomically(&file, report.json().as_bytes()) {
+        screen::note(&format!("warning: `{}` cannot be written: {error}", file.display()));
+    }
+    let taken = cleaned.judgement.taken().count();
+    if taken > 0 {
+        screen::note(&format!(
+            "warning: controllers have left {taken} things in the cloud `{cloud}`, which were deleted there by their ids; `{}` names them",
+            file.display()
+        ));
+    }
+    for resource in strangers {
+        screen::note(&format!(
+            "new in the cloud `{cloud}` since the run began, without a mark, left alone: {} {} {}",
+            resource.kind, resource.id, resource.name
+        ));
+    }
 }

@@ -52,6 +52,8 @@ pub struct Cleaned {
     pub outcomes: Option<BTreeMap<(Kind, String), Outcome>>,
     /// The proof that it is gone.
     pub proof: Option<Proof>,
+    /// What is there afterwards; `None`: nothing was counted.
+    pub after: Option<Inventory>,
     /// Why nothing was deleted although it was asked for.
     pub refused: Option<String>,
 }
@@ -89,12 +91,13 @@ impl Cleaning<'_> {
         }
         let taken: Vec<Finding> = judgement.taken().cloned().collect();
         let refused = self.refusal(skew, taken.len());
-        let (mut outcomes, mut proof) = (None, None);
+        let (mut outcomes, mut proof, mut after) = (None, None, None);
         if self.yes && refused.is_none() {
             outcomes = Some(self.purge.run(client, &taken).await);
-            proof = Some(self.counted(client, &before, &taken).await);
+            let (counts, last) = self.counted(client, &before, &taken).await;
+            (proof, after) = (Some(counts), last);
         }
-        Ok(Cleaned { project, judgement, outcomes, proof, refused })
+        Ok(Cleaned { project, judgement, outcomes, proof, after, refused })
     }
 
     fn rules(&self) -> Rules<'_> {
@@ -115,9 +118,14 @@ impl Cleaning<'_> {
     }
 
     /// The four counts, until two in a row agree that nothing is left, or there is no hope.
-    async fn counted(&self, client: &Client, before: &Inventory, taken: &[Finding]) -> Proof {
+    async fn counted(
+        &self,
+        client: &Client,
+        before: &Inventory,
+        taken: &[Finding],
+    ) -> (Proof, Option<Inventory>) {
         let mut good = 0;
-        let mut last = Proof::default();
+        let (mut last, mut inventory) = (Proof::default(), None);
         for count in 0..COUNTS {
             if count > 0 {
                 sleep(self.settle).await;
@@ -133,13 +141,14 @@ impl Cleaning<'_> {
             last = prove(before, &after, taken, &self.rules(), self.disposable, &by_id);
             good = if last.clean() { good + 1 } else { 0 };
             if good == 2 || (taken.is_empty() && good == 1) {
-                return last;
+                return (last, Some(after));
             }
+            inventory = Some(after);
         }
         // One good count among bad ones is a moment, and no proof.
         if good == 1 {
             last.unknown.push("the last count is the first that says so; no second one agrees yet".into());
         }
-        last
+        (last, inventory)
     }
 }

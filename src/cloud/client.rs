@@ -255,6 +255,17 @@ impl Client {
         self.ask(&Method::PUT, service, path, Some(body)).await
     }
 
+    /// The last lines of a server's console.
+    ///
+    /// # Errors
+    /// What Nova says; some clouds do not allow it.
+    pub async fn console(&self, server: &str, lines: u64) -> Result<String, CloudError> {
+        let body = json!({"os-getConsoleOutput": {"length": lines}});
+        let path = format!("/servers/{server}/action");
+        let answer = self.ask(&Method::POST, Service::Compute, &path, Some(&body)).await?;
+        Ok(answer["output"].as_str().unwrap_or_default().to_owned())
+    }
+
     /// All pages of a listing. `path` may have a query.
     ///
     /// # Errors

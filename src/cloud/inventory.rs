@@ -20,6 +20,8 @@ pub struct Resource {
     pub name: String,
     /// Its state, in the words of its service.
     pub status: Option<String>,
+    /// Why it is in that state, in the words of its service.
+    pub fault: Option<String>,
     /// Whose it is.
     pub mark: Reading,
     /// The cluster that it was made for, where a controller has written that down.
@@ -173,6 +175,7 @@ fn read(kind: Kind, item: &Value) -> Option<Resource> {
         permanent: kind == Kind::SecurityGroup && name == "default",
         status: text("provisioning_status").or_else(|| text("status")),
         device: text("device_owner"),
+        fault: item["fault"]["message"].as_str().map(str::to_owned),
         maker: Maker::read(kind, item),
         id,
         name,

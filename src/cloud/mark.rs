@@ -140,7 +140,13 @@ impl Mark {
     pub fn read(resource: &Value) -> Reading {
         let mut pairs: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         let mut found = |text: &str| {
-            let (key, value) = text.split_once('=').unwrap_or((text, ""));
+            // A word without `=` is a part only when it is a key: Cluster API's provider describes what it makes by the
+            // namespace of the Cluster, and that of a run begins in the same way.
+            let (key, value) = match text.split_once('=') {
+                Some(pair) => pair,
+                None if KEYS.contains(&text) => (text, ""),
+                None => return,
+            };
             if key.starts_with(PREFIX) {
                 pairs.entry(key.to_owned()).or_default().insert(value.to_owned());
             }
@@ -262,6 +268,7 @@ mod tests {
             json!({}),
             json!({"name": "stack-e2e-run=x", "tags": ["run=r1"], "description": "by stack-e2e"}),
             json!({"tags": "stack-e2e-run=x", "metadata": []}),
+            json!({"description": "Created by cluster-api-provider-openstack cluster stack-e2e-01k0000000000001-e2e-a-b"}),
         ] {
             assert_eq!(Mark::read(&resource), Reading::None, "{resource}");
         }

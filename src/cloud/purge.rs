@@ -96,10 +96,14 @@ impl Purge {
                 .filter(|(key, _)| !accepted.contains(*key))
                 .map(|(_, (resource, _))| *resource)
                 .collect();
-            let asked =
-                stream::iter(ask).map(|resource| async move { (resource, remove(client, resource).await) });
+            let asked: Vec<_> = ask
+                .into_iter()
+                .map(|resource| async move { (resource, remove(client, resource).await) })
+                .collect();
             let mut progress = false;
-            for (resource, result) in asked.buffer_unordered(self.at_once.max(1)).collect::<Vec<_>>().await {
+            for (resource, result) in
+                stream::iter(asked).buffer_unordered(self.at_once.max(1)).collect::<Vec<_>>().await
+            {
                 let key = (resource.kind, resource.id.clone());
                 match result {
                     Ok(Asked::Accepted) => {
@@ -129,11 +133,14 @@ impl Purge {
             }
             let keys: Vec<(Kind, String)> =
                 accepted.iter().filter(|key| waiting.contains_key(*key)).cloned().collect();
-            let looked = stream::iter(keys).map(|key| async move {
+            let look = |key: (Kind, String)| async move {
                 let found = state(client, key.0, &key.1).await;
                 (key, found)
-            });
-            for (key, found) in looked.buffer_unordered(self.at_once.max(1)).collect::<Vec<_>>().await {
+            };
+            let looked: Vec<_> = keys.into_iter().map(look).collect();
+            for (key, found) in
+                stream::iter(looked).buffer_unordered(self.at_once.max(1)).collect::<Vec<_>>().await
+            {
                 match found {
                     Ok(None) => {
                         waiting.remove(&key);

@@ -26,6 +26,7 @@ fn resource(kind: Kind, id: &str, mark: Reading) -> Resource {
         id,
         name,
         status: None,
+        fault: None,
         mark,
         maker: None,
         within: BTreeSet::new(),

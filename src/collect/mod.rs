@@ -48,6 +48,8 @@ pub struct Request<'a> {
     pub logs: &'a [LogCut],
     /// What is known of the cluster's add-ons, one line each.
     pub addons: &'a [String],
+    /// What the cloud knows of it: names of files and their texts.
+    pub cloud: &'a [(String, String)],
     /// Everything passes through it.
     pub redactor: &'a Redactor,
 }
@@ -77,6 +79,9 @@ pub fn gather(directory: &Path, request: &Request<'_>) -> Collected {
     };
     save("summary.txt", &summary(request));
     save("objects.json", &objects(request.view));
+    for (name, text) in request.cloud {
+        save(name, text);
+    }
     let mut trouble = Vec::new();
     for log in request.logs {
         match cut(log, request.view.cluster.as_str()) {
@@ -185,6 +190,7 @@ mod tests {
             events: &[],
             logs: &[log],
             addons: &["stage cni: FAILED".into()],
+            cloud: &[],
             redactor: &Redactor::default(),
         };
         let collected = gather(&directory.path().join("evidence"), &request);

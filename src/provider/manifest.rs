@@ -1,8 +1,10 @@
 //! The objects of a planned run, as they go to the API server. Pure.
 
 mod credentials;
+mod tags;
 
 pub use credentials::{access, credentials};
+pub use tags::mark;
 
 use crate::plan::{Plan, PlannedRun};
 use crate::types::{Namespace, Target, label};
@@ -68,9 +70,11 @@ pub fn sentinel(plan: &Plan) -> Value {
     })
 }
 
-/// ClusterClasses and their templates, moved into the run's namespace and labelled.
+/// ClusterClasses and their templates, moved into the run's namespace and labelled; what is made in an OpenStack project
+/// from them carries the mark of the run.
 #[must_use]
 pub fn shared(plan: &Plan) -> Vec<Value> {
+    let mark = mark(plan);
     let adopt = |object: &Value| {
         let mut object = object.clone();
         let metadata = object
@@ -83,6 +87,9 @@ pub fn shared(plan: &Plan) -> Vec<Value> {
             if let Value::Object(annotations) = annotations(plan) {
                 extend(metadata, "annotations", annotations);
             }
+        }
+        if let Some(mark) = &mark {
+            tags::tag(&mut object, mark);
         }
         object
     };

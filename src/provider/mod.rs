@@ -5,6 +5,7 @@ pub mod clouds;
 pub mod manifest;
 pub mod operator;
 pub mod preflight;
+pub mod project;
 pub mod rehearse;
 pub mod scripted;
 

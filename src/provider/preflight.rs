@@ -21,6 +21,8 @@ pub struct Preflight {
     pub unknown: Vec<String>,
     /// What is there, for people.
     pub found: Vec<String>,
+    /// What each combination takes of the quotas; those that take the same are on one line.
+    pub costs: Vec<String>,
     /// How much is left for the plan: only what a quota limits.
     pub capacity: Capacity,
 }
@@ -254,6 +256,25 @@ const fn resource(name: QuotaName) -> Option<Resource> {
     }
 }
 
+/// `2 combinations (`a`, `b`): cores 6, memoryMiB 12288`
+fn costs(runs: &[(&PlannedRun, BTreeMap<QuotaName, u64>)]) -> Vec<String> {
+    let mut alike: Vec<(&BTreeMap<QuotaName, u64>, Vec<&String>)> = Vec::new();
+    for (run, needs) in runs {
+        match alike.iter_mut().find(|(other, _)| *other == needs) {
+            Some((_, names)) => names.push(&run.name),
+            None => alike.push((needs, vec![&run.name])),
+        }
+    }
+    let line = |(needs, names): (&BTreeMap<QuotaName, u64>, Vec<&String>)| {
+        let taken = needs.iter().filter(|(_, count)| **count > 0);
+        let taken: Vec<String> = taken.map(|(name, count)| format!("{} {count}", name.name())).collect();
+        let count = names.len();
+        let what = if count == 1 { "combination" } else { "combinations" };
+        format!("{count} {what} ({}): {}", listed(names), taken.join(", "))
+    };
+    alike.into_iter().map(line).collect()
+}
+
 fn quotas(facts: &CloudFacts, plan: &Plan, all: &mut Preflight) {
     let table = Table::of(plan.provider);
     let history = History::default();
@@ -264,6 +285,7 @@ fn quotas(facts: &CloudFacts, plan: &Plan, all: &mut Preflight) {
         .filter(|run| run.refusal.is_none())
         .map(|run| (run, needs(run, &Cost::of(run, &table, &history))))
         .collect();
+    all.costs = costs(&runs);
     let mut clusters: Option<u64> = None;
     for name in QuotaName::ALL {
         let need = |needs: &BTreeMap<QuotaName, u64>| needs.get(&name).copied().unwrap_or(0);

@@ -457,17 +457,36 @@ impl Dispatcher {
         let report = self.folder.report();
         let clean =
             |unit: &crate::results::UnitReport| unit.started.is_none() || unit.clean == Cleanliness::Clean;
-        let all_clean = report.is_ok_and(|report| report.units.iter().all(clean));
-        if !all_clean || self.reason() >= Some(CancelReason::Terminate) {
+        let (all_clean, kept) = report.map_or((false, true), |report| {
+            let kept = report.units.iter().any(|unit| unit.clean == Cleanliness::Kept);
+            (report.units.iter().all(clean), kept)
+        });
+        if self.reason() >= Some(CancelReason::Terminate) {
             self.stage = Stage::Done;
             return;
         }
         let world = self.world.clone();
+        let limit = FINISH_LIMIT * 2 + world.patience();
+        let overdue = move || Cleanliness::Unknown {
+            why: format!("the last listing did not end within {}", show_duration(limit)),
+        };
+        if all_clean {
+            self.tasks.spawn(async move {
+                let ended = tokio::time::timeout(limit, world.finish(FINISH_LIMIT)).await;
+                Ended::Finish(ended.unwrap_or_else(|_| overdue()))
+            });
+            return;
+        }
+        // What the management cluster no longer tears down is deleted straight in the cloud. By the mark of the run
+        // what is kept would go too.
+        if kept || world.patience().is_zero() {
+            self.stage = Stage::Done;
+            return;
+        }
+        let above = self.conclusion();
         self.tasks.spawn(async move {
-            let ended = tokio::time::timeout(FINISH_LIMIT * 2, world.finish(FINISH_LIMIT)).await;
-            Ended::Finish(ended.unwrap_or_else(|_| Cleanliness::Unknown {
-                why: format!("the last listing did not end within {}", show_duration(FINISH_LIMIT * 2)),
-            }))
+            let ended = tokio::time::timeout(limit, world.rescue(above.clone())).await;
+            Ended::Finish(ended.map_or_else(|_| overdue(), |clean| clean.unwrap_or(above)))
         });
     }
 

@@ -9,6 +9,7 @@ use crate::event::{Availability, Cleanliness, Failure, FailureClass, Seen};
 use crate::plan::{AddonStep, Plan, PlannedRun};
 use crate::provider::capi::Capi;
 use crate::provider::manifest;
+use crate::provider::project::{self, Project};
 use crate::provider::scripted::Scripted;
 use crate::stack::addon::Hook;
 use crate::types::{CaseId, CheckName, ObjectRef, Redactor, Target, show_duration};
@@ -43,6 +44,8 @@ pub struct CapiWorld {
     pub kubectl: String,
     /// Everything that is written passes through it.
     pub redactor: Redactor,
+    /// The OpenStack project that the clusters are made in, where there is one.
+    pub project: Option<Arc<Project>>,
 }
 
 /// What a unit remembers of its cluster.
@@ -82,7 +85,12 @@ impl World {
     /// See the providers.
     pub async fn prepare(&self) -> Result<(), Failure> {
         match self {
-            Self::Capi(world) => world.capi.prepare().await,
+            Self::Capi(world) => {
+                if let Some(project) = &world.project {
+                    project.look().await?;
+                }
+                world.capi.prepare().await
+            }
             Self::Scripted(scripted) => scripted.prepare().await,
         }
     }
@@ -287,7 +295,11 @@ impl World {
                 let observer = world.capi.observer();
                 let Some(views) = observer.views(&run.cluster) else { return Collected::default() };
                 let view = views.borrow().clone();
-                collect::gather(
+                let (cloud, trouble) = match &world.project {
+                    Some(project) => project.evidence(run).await,
+                    None => Default::default(),
+                };
+                let mut collected = collect::gather(
                     directory,
                     &collect::Request {
                         unit: &run.name,
@@ -296,9 +308,12 @@ impl World {
                         events: &observer.events(&run.cluster),
                         logs: &memory.logs,
                         addons: &memory.addons.records.lines(),
+                        cloud: &cloud,
                         redactor: &world.redactor,
                     },
-                )
+                );
+                collected.trouble.extend(trouble);
+                collected
             }
             Self::Scripted(scripted) => match scripted.collect(run).await {
                 Ok(()) => Collected::default(),
@@ -340,8 +355,32 @@ impl World {
     /// Removes what is shared and lists what is left of the whole run.
     pub async fn finish(&self, limit: Duration) -> Cleanliness {
         match self {
-            Self::Capi(world) => world.capi.finish(limit).await,
+            Self::Capi(world) => {
+                let above = world.capi.finish(limit).await;
+                match &world.project {
+                    Some(project) => project.finish(above).await,
+                    None => above,
+                }
+            }
             Self::Scripted(scripted) => scripted.finish().await,
+        }
+    }
+
+    /// How long [`World::finish`] or [`World::rescue`] may take beyond its own limit.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        match self {
+            Self::Capi(world) if world.project.is_some() => project::LIMIT,
+            Self::Capi(_) | Self::Scripted(_) => Duration::ZERO,
+        }
+    }
+
+    /// Deletes what is left of the run straight in the cloud, when tearing down through the management cluster has
+    /// come to `above`. `None` where there is no cloud to do that in.
+    pub async fn rescue(&self, above: Cleanliness) -> Option<Cleanliness> {
+        match self {
+            Self::Capi(world) => Some(world.project.as_ref()?.finish(above).await),
+            Self::Scripted(_) => None,
         }
     }
 

@@ -6,6 +6,8 @@ mod broken;
 mod changed;
 mod cli;
 mod cloud;
+mod cloud_cli;
+mod cloud_run;
 mod conformance;
 mod covering;
 mod covering_engine;

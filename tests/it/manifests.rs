@@ -125,6 +125,53 @@ fn every_provider_has_its_manifests() {
     }
 }
 
+/// What Cluster API's provider makes in a project is found by these tags; the stack's own stay.
+#[test]
+fn what_is_made_in_an_openstack_project_carries_the_mark_of_the_run() {
+    let openstack = scenario("openstack", "scs", "1.29", "  credentials: {cloud: openstack}");
+    let mut plan = plan_of(&openstack, release("openstack-scs-1-29", "v1.29.15"));
+    let tags = manifest::mark(&plan).unwrap().tags();
+    plan.shared.push(serde_json::json!({
+        "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1", "kind": "OpenStackMachineTemplate",
+        "metadata": {"name": "tagged"}, "spec": {"template": {"spec": {"tags": ["own", tags[0]]}}},
+    }));
+    plan.shared.push(serde_json::json!({
+        "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1", "kind": "OpenStackCluster", "metadata": {"name": "c"},
+    }));
+    plan.shared.push(serde_json::json!({
+        "apiVersion": "example.org/v1", "kind": "OpenStackCluster", "metadata": {"name": "of others"},
+    }));
+    let shared = manifest::shared(&plan);
+    let of = |kind: &str, name: &str| {
+        let found =
+            shared.iter().find(|o| o["kind"] == kind && (name.is_empty() || o["metadata"]["name"] == name));
+        found.unwrap().clone()
+    };
+    let template = |object: &Value| object["spec"]["template"]["spec"]["tags"].clone();
+    assert_eq!(template(&of("OpenStackClusterTemplate", "")), serde_json::json!(tags));
+    let machines: Vec<&Value> = shared.iter().filter(|o| o["kind"] == "OpenStackMachineTemplate").collect();
+    assert_eq!(machines.len(), 3);
+    assert_eq!(template(machines[0]), serde_json::json!(tags));
+    assert_eq!(template(machines[2]), serde_json::json!(["own", tags[0], tags[1], tags[2]]));
+    assert_eq!(of("OpenStackCluster", "c")["spec"]["tags"], serde_json::json!(tags));
+    assert!(of("OpenStackCluster", "of others").get("spec").is_none());
+    assert!(machines.iter().all(|machine| machine["metadata"]["labels"].is_object()));
+    insta::assert_snapshot!(
+        "manifests_openstack_templates",
+        shared[..shared.len() - 3]
+            .iter()
+            .filter(|object| object["kind"].as_str().unwrap().starts_with("OpenStack"))
+            .map(|object| format!("---\n{}", serde_saphyr::to_string(object).unwrap()))
+            .collect::<String>()
+    );
+    // Nobody else's templates know such tags.
+    let docker = plan_of(&scenario("docker", "scs", "1.34", ""), release("docker-scs-1-34", "v1.34.7"));
+    assert_eq!(manifest::mark(&docker), None);
+    assert!(
+        !manifest::shared(&docker).iter().any(|object| object.to_string().contains("stack-e2e-expires-at"))
+    );
+}
+
 /// Two runs at the same time in one OpenStack project: what the cloud controller manager and the CSI driver name after the
 /// cluster alone must differ, and fit.
 #[test]

@@ -288,6 +288,7 @@ async fn played(plays: Plays, provision: u64) -> Option<RunReport> {
         helm: None,
         kubectl: "kubectl".into(),
         redactor: Redactor::default(),
+        project: None,
     }));
     let directory = tempfile::tempdir().unwrap();
     let (_signals, signals) = mpsc::unbounded_channel::<Signal>();

@@ -6,6 +6,7 @@
 //! (`support::upstream`) these are tested too.
 
 use crate::support;
+use crate::support::openstack::Cloud;
 use crate::support::process::{Home, Said};
 use kube::ResourceExt;
 use regex::Regex;
@@ -99,7 +100,13 @@ async fn a_run_that_nobody_acts_on_names_the_object_and_is_clean() {
     let more = "  credentials: {cloud: openstack, deliver: csp-helper}\n  timeouts: {provision: 20s}\n  failureDomain: nova\n";
     std::fs::write(home.path("scenario.yaml"), scenario(&directory, "openstack", "scs", MINOR_29, more))
         .unwrap();
-    std::fs::write(home.path("clouds.yaml"), CLOUDS).unwrap();
+    // A cloud that has what the scenario wants, and in which nobody makes anything.
+    let cloud = Cloud::start().await;
+    cloud.put("networks", "ext", json!({"name": "public"}));
+    cloud.put("images", "i", json!({"name": "ubuntu-capi-image-v1.29.15", "status": "active"}));
+    cloud.world.lock().unwrap().quota = 100;
+    let clouds = cloud.clouds_yaml().replace("  test:", "  openstack:").replace("canary-sesame-open", CANARY);
+    std::fs::write(home.path("clouds.yaml"), clouds).unwrap();
     let kubeconfig = kubeconfig.to_str().unwrap();
 
     // Without the credential nothing is touched.

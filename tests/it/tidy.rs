@@ -71,7 +71,7 @@ const PURE: &[(&str, &[&str])] = &[
     ),
     ("results", &["journal.rs", "file.rs"]),
     ("release", &["folder.rs", "build.rs", "csctl.rs", "unpack.rs", "http.rs", "mod.rs"]),
-    ("provider", &["capi.rs", "operator.rs", "rehearse.rs", "scripted.rs"]),
+    ("provider", &["capi.rs", "operator.rs", "project.rs", "rehearse.rs", "scripted.rs"]),
 ];
 
 fn sources() -> Vec<(PathBuf, String)> {

@@ -55,6 +55,8 @@ pub struct World {
     pub skew: i64,
     /// How many seconds a token lives.
     pub life: i64,
+    /// What the quotas allow of everything but what has a limit of its own here.
+    pub quota: u64,
 }
 
 #[derive(Clone)]
@@ -89,8 +91,10 @@ impl Cloud {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let things = KINDS.iter().map(|(_, collection, _)| (*collection, BTreeMap::new())).collect();
-        let cloud =
-            Self { address, world: Arc::new(Mutex::new(World { things, life: 3600, ..World::default() })) };
+        let cloud = Self {
+            address,
+            world: Arc::new(Mutex::new(World { things, life: 3600, quota: 10, ..World::default() })),
+        };
         cloud.put("security_groups", "default", json!({"name": "default"}));
         let serving = cloud.clone();
         tokio::spawn(async move {
@@ -245,18 +249,19 @@ impl Cloud {
         match path {
             "/compute/v2.1/limits" => {
                 let (servers, groups) = (count(&world, "servers"), count(&world, "server_groups"));
-                let absolute = json!({"maxTotalCores": 20, "totalCoresUsed": 2 * servers, "maxTotalRAMSize": -1, "totalRAMUsed": 0, "maxTotalInstances": 10,
+                let absolute = json!({"maxTotalCores": 2 * world.quota, "totalCoresUsed": 2 * servers, "maxTotalRAMSize": -1, "totalRAMUsed": 0, "maxTotalInstances": world.quota,
                     "totalInstancesUsed": servers, "maxServerGroups": 10, "totalServerGroupsUsed": groups});
                 return (200, json!({"limits": {"absolute": absolute}}).to_string());
             }
             "/volume/v3/0000feed/limits" => {
-                let absolute = json!({"maxTotalVolumes": 10, "totalVolumesUsed": count(&world, "volumes"), "maxTotalVolumeGigabytes": 100, "totalGigabytesUsed": 0,
+                let absolute = json!({"maxTotalVolumes": world.quota, "totalVolumesUsed": count(&world, "volumes"), "maxTotalVolumeGigabytes": 100 * world.quota, "totalGigabytesUsed": 0,
                     "maxTotalSnapshots": 10, "totalSnapshotsUsed": count(&world, "snapshots")});
                 return (200, json!({"limits": {"absolute": absolute}}).to_string());
             }
             "/network/v2.0/quotas/0000feed/details.json" => {
-                let one = |kind: &str| json!({"limit": 10, "used": count(&world, kind), "reserved": 0});
-                let quota = json!({"network": one("networks"), "subnet": one("subnets"), "router": one("routers"), "port": one("ports"),
+                let one =
+                    |kind: &str| json!({"limit": world.quota, "used": count(&world, kind), "reserved": 0});
+                let quota = json!({"network": one("networks"), "subnet": one("subnets"), "router": one("routers"), "port": json!({"limit": 4 * world.quota, "used": count(&world, "ports"), "reserved": 0}),
                     "security_group": one("security_groups"), "floatingip": one("floatingips")});
                 return (200, json!({"quota": quota}).to_string());
             }
@@ -309,6 +314,14 @@ impl Cloud {
                 return (200, answer.to_string());
             }
             let id = rest.trim_start_matches('/');
+            if let (Some(server), "POST", "servers") = (id.strip_suffix("/action"), method, *collection) {
+                return match things.get(server) {
+                    Some(_) => {
+                        (200, json!({"output": format!("console of {server}\nkernel panic")}).to_string())
+                    }
+                    None => missing,
+                };
+            }
             return match (method, things.get(id)) {
                 ("GET", Some(thing)) if *collection == "images" => (200, thing.to_string()),
                 ("GET", Some(thing)) => (200, json!({*one: thing}).to_string()),
