@@ -295,12 +295,17 @@ fn sizes_do_not_grow() {
         &[6, 5, 4, 4, 3, 3, 3, 2, 2, 2, 2, 2],
         &[&[(0, 0), (1, 0)], &[(2, 1), (7, 0)], &[(3, 3), (4, 2)]],
     );
-    let cases: [(Case, usize, usize, bool); 7] = [
+    let big = forbid(&[&[10; 20][..], &[3, 2, 2]].concat(), &[&[(20, 0), (21, 0)]]);
+    let cases: [(Case, usize, usize, bool); 11] = [
         (uniform(4, 3), 2, 9, true),
         (uniform(13, 3), 2, 15, false),
         (uniform(30, 2), 2, 8, true),
         (uniform(6, 4), 2, 19, false),
         (uniform(4, 3), 3, 27, true),
+        (uniform(20, 10), 2, 155, false),
+        (uniform(24, 4), 2, 28, false),
+        (uniform(21, 4), 3, 127, false),
+        (big, 2, 175, false),
         (mixed.clone(), 2, 30, false),
         (mixed, 3, 120, false),
     ];

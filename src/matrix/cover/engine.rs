@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::algebra::known;
+use super::algebra::Recipe;
 use super::bound::bound;
 use super::choice::{cheapest, prefer};
 use super::coverage::named;
@@ -50,6 +50,7 @@ pub fn cover_until(
     let terms = Terms {
         model,
         frozen: &start.frozen,
+        other: &start.other,
         bound: lower_bound,
         steps: request.steps,
         remember: if request.cost.is_some() { request.slack + 1 } else { 1 },
@@ -96,6 +97,8 @@ struct Start {
     states: Vec<Vec<u8>>,
     /// Seeds, rows that are kept, further rows.
     rows: Vec<Row>,
+    /// Other rows, not constructed, if the rows are.
+    other: Vec<Row>,
     /// The rows to keep that are among them.
     kept: Vec<usize>,
     /// Which cells of the first rows may not change.
@@ -132,12 +135,67 @@ fn start(model: &Model, tables: &[Table], request: &Request<'_>) -> Result<Start
         }
     }
     greedy.finish();
+    let mut searched = Vec::new();
     if frozen.is_empty()
         && let Some(rows) = known(model, tables, greedy.rows.len())
     {
-        greedy.rows = rows;
+        let mut other = Greedy::new(model, tables, request.seed);
+        // What no row may contain need not be found out again.
+        other.forget(&greedy);
+        for row in &rows {
+            // Rows that cannot be completed are made up for below.
+            let _ = other.complete(row);
+        }
+        other.finish();
+        if other.rows.len() < greedy.rows.len() {
+            searched = std::mem::replace(&mut greedy, other).rows;
+        }
     }
-    Ok(Start { states: greedy.states, rows: greedy.rows, kept, frozen })
+    Ok(Start { states: greedy.states, rows: greedy.rows, other: searched, kept, frozen })
+}
+
+/// Rows that cover the columns that need most, if a construction is known for them that makes fewer rows; the other cells
+/// are open.
+fn known(model: &Model, tables: &[Table], fewer_than: usize) -> Option<Vec<Vec<Option<u8>>>> {
+    let mut best: Option<(Recipe, usize, Vec<usize>)> = None;
+    for table in tables.iter().filter(|table| table.strength > 1) {
+        let free = |at: &&usize| model.is_free_of(**at) && model.levels()[**at] > 1;
+        let free: Vec<usize> = table.columns.iter().filter(free).copied().collect();
+        let mut levels: Vec<u8> = free.iter().map(|&at| model.levels()[at]).collect();
+        levels.sort_unstable();
+        levels.dedup();
+        for level in levels {
+            let columns: Vec<usize> =
+                free.iter().filter(|&&at| model.levels()[at] >= level).copied().collect();
+            // Fewer values are worth a look only where the columns with more are few.
+            let most = columns.iter().map(|&at| model.levels()[at]).max()?;
+            for values in [level, most] {
+                let columns: Vec<usize> =
+                    columns.iter().filter(|&&at| model.levels()[at] <= values).copied().collect();
+                if columns.len() <= table.strength {
+                    continue;
+                }
+                let Some(recipe) = Recipe::best(columns.len(), usize::from(values), table.strength) else {
+                    continue;
+                };
+                let more = |(known, _, among): &(Recipe, usize, Vec<usize>)| {
+                    (recipe.size, columns.len()) > (known.size, among.len())
+                };
+                if recipe.size < fewer_than && best.as_ref().is_none_or(more) {
+                    best = Some((recipe, table.strength, columns));
+                }
+            }
+        }
+    }
+    let (recipe, strength, columns) = best?;
+    let spread = |row: Row| {
+        let mut partial = vec![None; model.levels().len()];
+        for (&at, value) in columns.iter().zip(row) {
+            partial[at] = Some(value % model.levels()[at]);
+        }
+        partial
+    };
+    Some(recipe.rows(strength).into_iter().map(spread).collect())
 }
 
 /// Independent searches; the covers of the best one, the smallest last, and its steps. The smallest cover wins, and among

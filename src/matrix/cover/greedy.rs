@@ -56,6 +56,15 @@ impl<'a> Greedy<'a> {
         self.rows.push(row);
     }
 
+    /// Takes over which tuples no row may contain.
+    pub(super) fn forget(&mut self, other: &Greedy<'_>) {
+        for (states, others) in self.states.iter_mut().zip(&other.states) {
+            for (state, _) in states.iter_mut().zip(others).filter(|(_, other)| **other == INFEASIBLE) {
+                *state = INFEASIBLE;
+            }
+        }
+    }
+
     /// Adds a row as it is, if it covers anything that is missing.
     pub(super) fn add_if_useful(&mut self, row: Row) {
         let mut useful = false;

@@ -13,6 +13,7 @@ mod bound;
 mod choice;
 mod coverage;
 mod engine;
+mod field;
 mod greedy;
 mod model;
 mod product;
@@ -20,6 +21,7 @@ mod random;
 mod search;
 mod solver;
 mod starter;
+mod starters;
 mod state;
 mod tuples;
 
@@ -28,6 +30,7 @@ pub use engine::{cover, cover_until};
 pub use model::{Clause, Literal, MAX_LEVELS, Model, ModelError};
 pub use product::product;
 pub use solver::Solver;
+pub use starter::starter;
 
 use thiserror::Error;
 

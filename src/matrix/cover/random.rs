@@ -45,3 +45,20 @@ impl Random {
         }
     }
 }
+
+/// The likelihood, in 2^-32, with which annealing accepts what is worse by so much.
+pub(super) fn acceptance(temperature: f64) -> [u32; 32] {
+    std::array::from_fn(|worse| (likelihood(worse as f64 / temperature) * f64::from(u32::MAX)) as u32)
+}
+
+/// e to the power of -`x`, from operations that give the same result on every machine, which library functions need not.
+fn likelihood(x: f64) -> f64 {
+    // (1 - x/n)^n with the first correction, by repeated squaring: exact enough for a share of moves.
+    let n = 1_u32 << 20;
+    let small = x / f64::from(n);
+    let mut power = 1.0 - small + small * small / 2.0;
+    for _ in 0..20 {
+        power *= power;
+    }
+    power
+}

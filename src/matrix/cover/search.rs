@@ -12,9 +12,9 @@
 
 use super::Row;
 use super::model::Model;
-use super::random::Random;
+use super::random::{Random, acceptance};
 use super::solver::Solver;
-use super::starter::Starter;
+use super::starter::{self, Starter};
 use super::state::State;
 use super::tuples::Table;
 use super::{Request, engine};
@@ -23,10 +23,9 @@ use super::{Request, engine};
 const STEP: u64 = 1000;
 /// Steps without success after which the first phase ends; each round of phases is longer than the one before.
 const PATIENCE: u64 = 150_000;
-/// The temperature, in unmet conditions, of the search for a starter, and the budget for the cover of its fixed points.
-const STARTER_TEMPERATURE: f64 = 0.25;
 /// After so many moves another vector has better chances.
 const STARTER_MOVES: u64 = 1_000_000;
+/// The budget for the cover of its fixed points.
 const CORE_STEPS: u64 = 500_000;
 /// How often tabu search takes a random row, in 2^-32.
 const WALK: u32 = 4_294_967;
@@ -57,6 +56,8 @@ pub(super) struct Terms<'a> {
     /// No cover has fewer rows.
     pub(super) bound: usize,
     pub(super) steps: u64,
+    /// Rows that were not constructed, to go on from where a construction leads no further; none otherwise.
+    pub(super) other: &'a [Row],
     /// How many covers to remember, the smallest ones, one of each size.
     pub(super) remember: usize,
     pub(super) stop: &'a (dyn Fn() -> bool + Sync),
@@ -147,11 +148,9 @@ impl<'a> Search<'a> {
                     Phase::Anneal(..) if self.structured => continue,
                     Phase::Anneal(temperature, _) => temperature,
                     Phase::Starter if !self.starter_fits() => continue,
-                    Phase::Starter => STARTER_TEMPERATURE,
+                    Phase::Starter => starter::TEMPERATURE,
                 };
-                for (delta, share) in self.accept.iter_mut().enumerate() {
-                    *share = (likelihood(delta as f64 / temperature) * f64::from(u32::MAX)) as u32;
-                }
+                self.accept = acceptance(temperature);
                 let mut until = self.work + patience;
                 while self.work < until {
                     match phase {
@@ -171,7 +170,23 @@ impl<'a> Search<'a> {
                 }
             }
             patience += patience / 2;
+            if !self.leave_construction() {
+                return;
+            }
         }
+    }
+
+    /// Goes on from the rows that were not constructed, as many as a better cover may have; false if the bound is met.
+    fn leave_construction(&mut self) -> bool {
+        let best = self.covers.last().map_or(0, Vec::len);
+        let rows = std::mem::take(&mut self.terms.other);
+        let Some(rows) = rows.get(..best.saturating_sub(1)).filter(|rows| !rows.is_empty()) else {
+            return true;
+        };
+        self.changed = vec![0; rows.len() * self.terms.model.levels().len()];
+        self.state = State::new(self.terms.model, self.tables, self.states, rows);
+        self.structured = false;
+        self.next_size()
     }
 
     /// Notes a cover, and drops rows until something is uncovered; false if no more may go.
@@ -291,7 +306,8 @@ impl<'a> Search<'a> {
             }
         }
         let (fixed, seed) = (self.fixed, self.random.next());
-        let starter = self.starter.get_or_insert_with(|| Starter::new(columns, values, fixed, seed));
+        let starter =
+            self.starter.get_or_insert_with(|| Starter::new(columns, values, values - fixed, 1, seed));
         self.work += 1000 * starter.effort();
         if !starter.search(1000, &self.accept) {
             if starter.moves >= STARTER_MOVES {
@@ -377,16 +393,4 @@ impl<'a> Search<'a> {
             }
         }
     }
-}
-
-/// e to the power of -`x`, from operations that give the same result on every machine, which library functions need not.
-fn likelihood(x: f64) -> f64 {
-    // (1 - x/n)^n with the first correction, by repeated squaring: exact enough for a share of moves.
-    let n = 1_u32 << 20;
-    let small = x / f64::from(n);
-    let mut power = 1.0 - small + small * small / 2.0;
-    for _ in 0..20 {
-        power *= power;
-    }
-    power
 }

@@ -1,22 +1,48 @@
 //! Covers of pairs for many columns of the same, large number of values, from a single vector.
 //!
 //! A cover starter (Lobb, Colbourn, Danziger, Stevens and Torres-Jimenez, "Cover starters for covering arrays of strength
-//! two", 2012): of v values f are fixed points, the others are the integers modulo v - f. All rotations of the vector, with
-//! all numbers added to its entries that are no fixed points, cover every pair but those of two fixed points, if the pairs at
-//! each distance have all differences and each fixed point both before and after a number. A small cover of the fixed points
-//! does the rest. The vector is found by annealing.
+//! two", 2012; before that Meagher and Stevens, "Group construction of covering arrays", 2005): of v values f are fixed
+//! points, the others are one or more cycles of the integers modulo g. All rotations of the vector, with all numbers added to
+//! its entries that are no fixed points, cover every pair but those of two fixed points, if the pairs at each distance have,
+//! for each two cycles, all differences, and each fixed point both before and after each cycle. A small cover of the fixed
+//! points does the rest. The vector is found by annealing; those that take long are in [`super::starters`].
 
 use super::Row;
-use super::random::Random;
+use super::algebra::digits;
+use super::random::{Random, acceptance};
+use super::starters::Known;
+
+/// Searches a vector from which [`super::cover`] makes covers of all pairs of `columns` columns with `values` values: of
+/// `columns * modulus` rows, and those for the fixed points. The values are `cycles` cycles of `modulus` values, and fixed
+/// points. One digit for each column, letters after 9; `None` if none is found in `moves` moves.
+#[must_use]
+pub fn starter(
+    columns: usize,
+    values: usize,
+    modulus: usize,
+    cycles: usize,
+    seed: u64,
+    moves: u64,
+) -> Option<String> {
+    let fits =
+        modulus > 1 && cycles > 0 && columns > 2 && values <= 36 && modulus.checked_mul(cycles)? <= values;
+    let mut starter = fits.then(|| Starter::new(columns, values, modulus, cycles, seed))?;
+    starter.search(moves, &acceptance(TEMPERATURE)).then(|| starter.text())
+}
+
+/// The temperature of the search, in unmet conditions.
+pub(super) const TEMPERATURE: f64 = 0.25;
 
 /// A search for a starter.
 pub(super) struct Starter {
     columns: usize,
     modulus: usize,
+    cycles: usize,
     fixed: usize,
-    /// Entries from `modulus` on are fixed points.
+    /// An entry is its place in its cycle, and `modulus` for each cycle before; those after the last are fixed points.
     vector: Vec<u8>,
-    /// For each distance, how often each condition is met: differences, then fixed points before, then after a number.
+    /// For each distance, how often each condition is met: differences for each two cycles, then fixed points before,
+    /// then after a cycle.
     met: Vec<Vec<u16>>,
     unmet: u32,
     /// How many moves were made.
@@ -25,15 +51,15 @@ pub(super) struct Starter {
 }
 
 impl Starter {
-    /// For `columns` columns of `values` values, `fixed` of them fixed points.
-    pub(super) fn new(columns: usize, values: usize, fixed: usize, seed: u64) -> Starter {
-        let modulus = values - fixed;
+    /// For `columns` columns of `values` values, in so many cycles of `modulus` and else fixed points.
+    pub(super) fn new(columns: usize, values: usize, modulus: usize, cycles: usize, seed: u64) -> Starter {
         let mut random = Random::new(seed);
         let vector: Vec<u8> = (0..columns).map(|_| random.below(values) as u8).collect();
-        let conditions = modulus + 2 * fixed;
+        let fixed = values - modulus * cycles;
+        let conditions = cycles * (cycles * modulus + 2 * fixed);
         let met = vec![vec![0; conditions]; columns / 2];
         let unmet = (conditions * (columns / 2)) as u32;
-        let mut starter = Starter { columns, modulus, fixed, vector, met, unmet, moves: 0, random };
+        let mut starter = Starter { columns, modulus, cycles, fixed, vector, met, unmet, moves: 0, random };
         for distance in 1..=columns / 2 {
             for at in 0..columns {
                 starter.note(distance, at, true);
@@ -42,13 +68,32 @@ impl Starter {
         starter
     }
 
+    /// One that is known.
+    pub(super) fn known(known: &Known) -> Starter {
+        let (columns, values) = (known.columns(), known.values);
+        let mut starter = Starter::new(columns, values, known.modulus, known.cycles, 0);
+        for (at, value) in digits(known.vector).into_iter().enumerate() {
+            starter.set(at, value);
+        }
+        starter
+    }
+
+    /// The vector, as a row of the table.
+    fn text(&self) -> String {
+        self.vector.iter().filter_map(|&value| char::from_digit(u32::from(value), 36)).collect()
+    }
+
     fn note(&mut self, distance: usize, at: usize, now: bool) {
         let (first, second) = (self.vector[at], self.vector[(at + distance) % self.columns]);
         let (one, other) = (usize::from(first), usize::from(second));
-        let condition = match (one < self.modulus, other < self.modulus) {
-            (true, true) => (other + self.modulus - one) % self.modulus,
-            (false, true) => one,
-            (true, false) => other + self.fixed,
+        let (moving, cycles, modulus) = (self.modulus * self.cycles, self.cycles, self.modulus);
+        let condition = match (one < moving, other < moving) {
+            (true, true) => {
+                let difference = (other % modulus + modulus - one % modulus) % modulus;
+                (one / modulus * cycles + other / modulus) * modulus + difference
+            }
+            (false, true) => cycles * moving + (one - moving) * cycles + other / modulus,
+            (true, false) => cycles * moving + (self.fixed + other - moving) * cycles + one / modulus,
             (false, false) => return,
         };
         let met = &mut self.met[distance - 1][condition];
@@ -81,7 +126,7 @@ impl Starter {
                 return true;
             }
             let at = self.random.below(self.columns);
-            let value = self.random.below(self.modulus + self.fixed) as u8;
+            let value = self.random.below(self.modulus * self.cycles + self.fixed) as u8;
             let (old, before) = (self.vector[at], self.unmet);
             if old == value {
                 continue;
@@ -102,13 +147,15 @@ impl Starter {
 
     /// The rows, when the vector is a starter; `core` covers the fixed points, numbered from 0.
     pub(super) fn rows(&self, core: &[Row]) -> Vec<Row> {
+        let moving = self.modulus * self.cycles;
         let value = |at: usize, add: usize| {
             let entry = usize::from(self.vector[at % self.columns]);
-            if entry < self.modulus { ((entry + add) % self.modulus) as u8 } else { entry as u8 }
+            let moved = entry / self.modulus * self.modulus + (entry + add) % self.modulus;
+            if entry < moving { moved as u8 } else { entry as u8 }
         };
         let all = (0..self.columns).flat_map(|turn| (0..self.modulus).map(move |add| (turn, add)));
         let rotated = all.map(|(turn, add)| (0..self.columns).map(|at| value(turn + at, add)).collect());
-        let core = core.iter().map(|row| row.iter().map(|value| value + self.modulus as u8).collect());
+        let core = core.iter().map(|row| row.iter().map(|value| value + moving as u8).collect());
         rotated.chain(core).collect()
     }
 }
