@@ -45,6 +45,9 @@ pub struct Fault {
     /// How often; `None` = every time.
     #[serde(default)]
     pub times: Option<u32>,
+    /// What the error says; which fault it is, when absent.
+    #[serde(default)]
+    pub says: Option<String>,
 }
 
 /// How a verb goes wrong.
@@ -195,7 +198,7 @@ impl Scripted {
         Self { plan, script, ledger, taken }
     }
 
-    fn fault(&self, at: &str, run: Option<&PlannedRun>) -> Option<FaultKind> {
+    fn fault(&self, at: &str, run: Option<&PlannedRun>) -> Option<&Fault> {
         let mut taken = locked(&self.taken);
         for (fault, taken) in self.script.faults.iter().zip(taken.iter_mut()) {
             let unit = fault.unit.as_ref().is_none_or(|unit| {
@@ -203,7 +206,7 @@ impl Scripted {
             });
             if fault.at == at && unit && fault.times.is_none_or(|times| *taken < times) {
                 *taken += 1;
-                return Some(fault.kind);
+                return Some(fault);
             }
         }
         None
@@ -218,7 +221,13 @@ impl Scripted {
         act: impl FnOnce() -> std::io::Result<()>,
     ) -> Result<(), Failure> {
         let fault = self.fault(at, run);
-        let failure = |class| Failure::new(class, format!("scripted fault at `{at}`"));
+        let says = fault.and_then(|fault| fault.says.clone());
+        let failure = |class| {
+            let failure =
+                Failure::new(class, says.clone().unwrap_or_else(|| format!("scripted fault at `{at}`")));
+            failure.detail(says.clone().unwrap_or_default())
+        };
+        let fault = fault.map(|fault| fault.kind);
         match fault {
             Some(FaultKind::Refuse) => return Err(failure(FailureClass::Refused)),
             Some(FaultKind::Fail) => return Err(failure(FailureClass::Infrastructure)),

@@ -99,6 +99,10 @@ impl Redactor {
         let mut spans: Vec<Range<usize>> = Vec::new();
         if let Some(search) = &self.search {
             spans.extend(search.find_overlapping_iter(bytes).map(|found| found.range()));
+            if let Some((joined, places)) = joined(bytes) {
+                let whole = |found: aho_corasick::Match| places[found.start()]..places[found.end() - 1] + 1;
+                spans.extend(search.find_overlapping_iter(&joined).map(whole));
+            }
         }
         let (set, shapes) = &*SHAPES;
         for index in set.matches(bytes) {
@@ -118,6 +122,45 @@ impl Redactor {
         }
         merged
     }
+}
+
+/// `bytes` without what may stand in the middle of a secret that is printed: colours, control characters, marks of the
+/// direction of writing, the breaks of long lines with the indentation behind them; and where each byte that is left
+/// stands. What shows text drops most of these, so that a secret would be whole again. `None` when there are none.
+fn joined(bytes: &[u8]) -> Option<(Vec<u8>, Vec<usize>)> {
+    bytes.iter().any(|byte| matches!(byte, ..b' ' | 0x7f | 0xe2 | 0xd8 | 0xc2 | 0xef)).then(|| {
+        let (mut joined, mut places) = (Vec::with_capacity(bytes.len()), Vec::with_capacity(bytes.len()));
+        let (mut at, mut new_line) = (0, false);
+        while at < bytes.len() {
+            let dropped = match &bytes[at..] {
+                [0x1b, b'[', rest @ ..] => {
+                    let parameters = rest.iter().take_while(|b| matches!(b, 0x20..=0x3f)).count();
+                    2 + parameters + usize::from(rest.len() > parameters)
+                }
+                [b' ', ..] if new_line => 1,
+                [b'\n' | b'\r', ..] => {
+                    new_line = true;
+                    at += 1;
+                    continue;
+                }
+                [..b' ' | 0x7f, ..] => 1,
+                // The other control characters, and what `printable` drops.
+                [0xc2, 0x80..=0x9f, ..] | [0xd8, 0x9c, ..] => 2,
+                [0xe2, 0x80, 0x8b..=0x8f | 0xa8..=0xae, ..]
+                | [0xe2, 0x81, 0xa0 | 0xa6..=0xa9, ..]
+                | [0xef, 0xbb, 0xbf, ..]
+                | [0xef, 0xbf, 0xbe | 0xbf, ..] => 3,
+                _ => 0,
+            };
+            if dropped == 0 {
+                new_line = false;
+                joined.push(bytes[at]);
+                places.push(at);
+            }
+            at += dropped.max(1);
+        }
+        (joined, places)
+    })
 }
 
 /// Copies `bytes[..end]` with the mask in the place of each span that begins before `end`.
@@ -149,6 +192,8 @@ static SHAPES: LazyLock<(RegexSet, Vec<Regex>)> = LazyLock::new(|| {
         r#"(?i)\bx-(?:auth|subject|service)-token\\?["']?\s*[:=]\s*\\?["']?(?P<secret>[^\s"'\\,}\[]{8,})"#,
         // user:password@ in a URL.
         r"(?i)\b[a-z][a-z0-9+.-]{1,20}://[^\s/:@]*:(?P<secret>[^\s/@\[]+)@",
+        // Something compressed, of which nobody knows what it holds: gzip in base64, once or twice, as Helm keeps releases.
+        r"\b(?:H4sI|SDRzS)[A-Za-z0-9+/_-]{16,}=*",
         // A bootstrap token of kubeadm.
         r"\b[a-z0-9]{6}\.[a-z0-9]{16}\b",
     ];
@@ -278,7 +323,8 @@ impl<W: Write> RedactingWriter<W> {
     }
 
     fn overlap(&self) -> usize {
-        self.redactor.longest.max(SHAPE_START)
+        // A secret that is split over lines or coloured is longer than it is.
+        (4 * self.redactor.longest).max(SHAPE_START)
     }
 
     fn release(&mut self, all: bool) -> io::Result<()> {
@@ -394,6 +440,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_compressed_is_masked() {
+        let redactor = Redactor::default();
+        let gzip = "H4sIAAAAAAAA/0tMTEpOSU1Lz8jMys7JzcsvKCwqLiktK6+orKquqa2rb2hsam5pbWvv6OwCABLcp7QpAAAA";
+        assert_eq!(redactor.redact(&format!("release: {gzip}\n")), "release: [redacted]\n");
+        let twice = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, gzip);
+        assert_eq!(redactor.redact(&format!("release: {twice}\n")), "release: [redacted]\n");
+    }
+
+    #[test]
     fn two_secrets_that_run_into_each_other_both_go() {
         let mut redactor = redactor("abcdefghij");
         assert!(redactor.add(&Secret::new("efghijklmn")));
@@ -419,7 +474,16 @@ mod tests {
             ("user:secret", engine::STANDARD.encode(format!("user:{secret}"))),
             ("kubeconfig", engine::STANDARD.encode(format!("token: {secret}\nname: x"))),
             ("utf-16", engine::STANDARD.encode(utf16(secret))),
+            ("coloured", secret.chars().map(|c| format!("\u{1b}[1;31m{c}\u{1b}[0m")).collect()),
+            (
+                "control characters",
+                secret.chars().flat_map(|c| [c, '\u{7}', '\u{202e}', '\u{200b}']).collect(),
+            ),
         ];
+        let (head, tail) = secret.split_at(9);
+        for split in ["\n", "\r\n", "\n        ", "\n\t", "\u{1b}[0m\n"] {
+            all.push(("over two lines", format!("{head}{split}{tail}")));
+        }
         for pad in ["", "x", "xy"] {
             let text = format!("{pad}{secret}{pad}");
             all.push(("base64", engine::STANDARD.encode(&text)));

@@ -31,6 +31,7 @@ mod report;
 mod run;
 mod scenario;
 mod schema;
+mod secrets;
 mod stack;
 mod stacks;
 mod store;

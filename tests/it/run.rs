@@ -11,8 +11,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 fn script(faults: &[(&str, FaultKind)]) -> Script {
-    let fault =
-        |(at, kind): &(&str, FaultKind)| Fault { at: (*at).into(), unit: None, kind: *kind, times: None };
+    let fault = |(at, kind): &(&str, FaultKind)| Fault {
+        at: (*at).into(),
+        unit: None,
+        kind: *kind,
+        times: None,
+        says: None,
+    };
     Script {
         call_ms: 100,
         provision_ms: 60_000,
@@ -177,7 +182,7 @@ async fn a_failed_check_does_not_stop_the_others_but_a_failed_change_does() {
 /// From a probe that fails to the report, and to the same report from the journal.
 #[tokio::test(start_paused = true)]
 async fn a_change_that_takes_the_api_server_down_says_for_how_long() {
-    let fault = |kind, times| Fault { at: "probe".into(), unit: None, kind, times };
+    let fault = |kind, times| Fault { at: "probe".into(), unit: None, kind, times, says: None };
     // The first question, before the change, takes a fault as well; none is left for it.
     let mut faults = script(&[]);
     faults.faults = vec![fault(FaultKind::FailAfter, Some(0))];
