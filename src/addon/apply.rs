@@ -2,17 +2,21 @@
 //! of it.
 
 use super::chart::NAMESPACE;
+use crate::cluster::ObjectExt;
 use crate::types::ObjectRef;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::{ApiCapabilities, Scope, pinned_kind};
+use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// The field manager of what is applied, as other tools would see it.
 const FIELD_MANAGER: &str = "stack-e2e";
+/// How long a definition may take until its kind can be used.
+const ESTABLISH_LIMIT: Duration = Duration::from_secs(30);
 /// One call to a workload cluster.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 /// How often a call is tried that did not get an answer.
@@ -48,20 +52,56 @@ pub struct Workshop {
     /// Whether server-side apply was refused as unknown.
     plain: bool,
     kinds: BTreeMap<(String, String), Option<(ApiResource, bool)>>,
+    /// API groups of definitions that were applied here: their kinds may be known a moment later.
+    defined: BTreeSet<String>,
 }
 
 impl Workshop {
     /// `in_memory`: the backend stores some kinds and knows no others.
     #[must_use]
     pub fn new(client: Client, in_memory: bool) -> Self {
-        Self { client, in_memory, plain: false, kinds: BTreeMap::new() }
+        Self { client, in_memory, plain: false, kinds: BTreeMap::new(), defined: BTreeSet::new() }
     }
 
-    /// Applies an object.
+    /// Applies an object. A definition is applied when its kind can be used, so that objects of it may follow.
     ///
     /// # Errors
-    /// Its kind is not served, it is refused, or there is no answer.
+    /// Its kind is not served, it is refused, or there is no answer; a definition does not become usable.
     pub async fn apply(&mut self, object: &Value) -> Result<Applied, String> {
+        let applied = self.applied(object).await?;
+        if applied.object.kind == "CustomResourceDefinition" && applied.done == Done::Applied {
+            self.established(&applied).await?;
+        }
+        Ok(applied)
+    }
+
+    /// Waits until the API server serves what a definition defines.
+    async fn established(&mut self, applied: &Applied) -> Result<(), String> {
+        let Ok((_, api)) = self.placed(&applied.wanted).await? else { return Ok(()) };
+        let usable = |object: Option<&DynamicObject>| object.is_some_and(|object| unusable(object).is_none());
+        let name = &applied.object.name;
+        let waited = await_condition(api.clone(), name, usable);
+        match tokio::time::timeout(ESTABLISH_LIMIT, waited).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(format!("cannot watch CustomResourceDefinition/{name}: {error}")),
+            Err(_) => {
+                let found = find(&api, name, self.in_memory).await.ok().flatten();
+                let why = found.as_ref().and_then(unusable).unwrap_or_else(|| "it is gone".into());
+                let seconds = ESTABLISH_LIMIT.as_secs();
+                return Err(format!(
+                    "CustomResourceDefinition/{name} cannot be used after {seconds} s: {why}"
+                ));
+            }
+        }
+        let group = applied.wanted.pointer("/spec/group").and_then(Value::as_str).unwrap_or_default();
+        self.defined.insert(group.to_owned());
+        self.kinds.retain(|(api_version, _), _| {
+            api_version.split_once('/').is_none_or(|(known, _)| known != group)
+        });
+        Ok(())
+    }
+
+    async fn applied(&mut self, object: &Value) -> Result<Applied, String> {
         let (object, api) = match self.placed(object).await? {
             Ok(placed) => placed,
             Err(applied) => return Ok(applied),
@@ -165,7 +205,16 @@ impl Workshop {
         let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
         let gvk = GroupVersionKind::gvk(group, version, kind);
         let (client, in_memory) = (self.client.clone(), self.in_memory);
-        let found = match call(|| pinned_kind(&client, &gvk)).await {
+        let mut answer = call(|| pinned_kind(&client, &gvk)).await;
+        // What is established is served at once, and listed by the API server a moment later.
+        for _ in 1..TRIES {
+            if answer.is_ok() || !self.defined.contains(group) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            answer = call(|| pinned_kind(&client, &gvk)).await;
+        }
+        let found = match answer {
             Ok((resource, capabilities)) => Some((resource, is_namespaced(&capabilities))),
             Err(_) if in_memory => None,
             Err(error) => return Err(format!("the cluster does not know {kind} ({api_version}): {error}")),
@@ -183,6 +232,20 @@ impl Workshop {
     pub(super) const fn in_memory(&self) -> bool {
         self.in_memory
     }
+}
+
+/// Why what a definition defines cannot be used yet, if so.
+fn unusable(definition: &DynamicObject) -> Option<String> {
+    if definition.is_true("Established") {
+        return None;
+    }
+    let conditions = definition.conditions();
+    let refused = conditions.iter().find(|cond| cond.kind == "NamesAccepted" && cond.status == "False");
+    let found = refused.or_else(|| conditions.iter().find(|cond| cond.kind == "Established"));
+    Some(match found {
+        Some(cond) => format!("{} is {} ({}): {}", cond.kind, cond.status, cond.reason, cond.message),
+        None => "it has no condition Established".into(),
+    })
 }
 
 fn is_namespaced(capabilities: &ApiCapabilities) -> bool {

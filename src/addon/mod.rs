@@ -9,11 +9,13 @@
 mod apply;
 mod chart;
 mod condition;
+mod order;
 mod record;
 mod stage;
 mod values;
 
 pub use apply::{Applied, Done, Workshop, lacks};
+pub use order::{Doubt, OperatorUpgrade, judge_operator_upgrade};
 pub use record::{Ended, Moment, Records, StageRecord, UpgradeRecord, judge_stages, judge_upgrade};
 pub use stage::{Job, OnWhy, carry_out, standing};
 pub use values::Inputs;

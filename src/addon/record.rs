@@ -1,6 +1,7 @@
 //! What has become of a cluster's add-ons, and what follows from it. Pure.
 
 use super::apply::{Applied, Done};
+use super::order::{Doubt, OperatorUpgrade, judge_operator_upgrade};
 use crate::event::Failure;
 use crate::stack::addon::{Action, Hook, Stage};
 use crate::types::KubernetesVersion;
@@ -110,6 +111,8 @@ pub struct Records {
     pub stages: Vec<StageRecord>,
     /// The upgrades, in order.
     pub upgrades: Vec<UpgradeRecord>,
+    /// The upgrades that the operator made wait, in order.
+    pub by_operator: Vec<OperatorUpgrade>,
     /// ClusterClasses that the cluster went to while its Kubernetes version stayed: Cluster API calls no hook then.
     pub without_hook: Vec<String>,
 }
@@ -146,6 +149,13 @@ impl Records {
         }
         for upgrade in &self.upgrades {
             let judged = judge_upgrade(upgrade).unwrap_or_else(|why| format!("FAILED: {why}"));
+            lines.push(format!("upgrade from {} to {}: {judged}", upgrade.from, upgrade.to));
+        }
+        for upgrade in &self.by_operator {
+            let judged = judge_operator_upgrade(upgrade).unwrap_or_else(|doubt| match doubt {
+                Doubt::Early(why) => format!("FAILED: {why}"),
+                Doubt::Unknown(why) => why,
+            });
             lines.push(format!("upgrade from {} to {}: {judged}", upgrade.from, upgrade.to));
         }
         lines
@@ -231,7 +241,7 @@ pub fn judge_upgrade(record: &UpgradeRecord) -> Result<String, String> {
     ))
 }
 
-fn clock(at: Timestamp) -> String {
+pub(super) fn clock(at: Timestamp) -> String {
     at.strftime("%H:%M:%S").to_string()
 }
 

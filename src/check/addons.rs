@@ -1,7 +1,9 @@
 //! The add-ons of a cluster: carried out as the stack says, and an upgrade waits for them.
 
 use super::{CheckContext, Checked, failed};
-use crate::addon::{Records, Workshop, judge_stages, judge_upgrade, lacks, standing};
+use crate::addon::{
+    Doubt, Records, Workshop, judge_operator_upgrade, judge_stages, judge_upgrade, lacks, standing,
+};
 use crate::cluster::{Progress, operator};
 use crate::event::{Failure, FailureClass};
 use crate::stack::ReleaseAddons;
@@ -79,14 +81,25 @@ pub(super) fn upgrade(ctx: &CheckContext<'_>) -> Checked {
     if class == addons.started_on {
         return skipped("not applicable: there was no upgrade");
     }
-    if addons.operator {
-        return skipped("not applicable: the operator makes upgrades wait, and says nothing about it");
-    }
     if release.plan.at(Hook::BeforeClusterUpgrade).is_empty() {
         return skipped("not applicable: the release has no stages of BeforeClusterUpgrade");
     }
     if addons.records.without_hook.contains(class) {
         return skipped("not applicable: the Kubernetes version stayed, so Cluster API calls no hook");
+    }
+    if addons.operator {
+        let known = addons.records.by_operator.iter().rev().find(|upgrade| upgrade.class == *class);
+        return match known.map(judge_operator_upgrade) {
+            Some(Ok(note)) => Checked::Passed(note),
+            Some(Err(Doubt::Early(why))) => failed(why),
+            Some(Err(Doubt::Unknown(why))) => {
+                Checked::Failed(Failure::new(FailureClass::Infrastructure, why))
+            }
+            None => {
+                let why = format!("the upgrade to {class} was not observed");
+                Checked::Failed(Failure::new(FailureClass::Harness, why))
+            }
+        };
     }
     match addons.records.upgrades.iter().rev().find(|upgrade| upgrade.class == *class) {
         None => failed(format!("the upgrade to {class} did not wait for its add-ons")),

@@ -7,7 +7,7 @@ use super::inputs::{self, FileArgs, Renderer};
 use super::screen;
 use crate::matrix::{self, Combination, Matrix};
 use crate::plan::{self, Plan, PlanOptions, PlannedRun};
-use crate::scenario::{self, Scenario};
+use crate::scenario::{self, Scenario, StackSelector};
 use crate::stack::git::{GitError, Revision, work_tree};
 use crate::stack::{self, Fingerprint, Reads, Stack, StackSource};
 use crate::testbed::Settings;
@@ -40,7 +40,9 @@ pub(super) fn unaffected(
     for scenario in scenarios {
         places.know(&scenario.file)?;
         if scenario.stack.provider != ProviderKind::Scripted {
-            places.know(&scenario.stack.directory)?;
+            for stack in stacks_of(scenario) {
+                places.know(&stack.directory)?;
+            }
         }
     }
     if places.revisions.is_empty() && !scenarios.is_empty() {
@@ -73,6 +75,12 @@ pub(super) fn unaffected(
     Ok(spared)
 }
 
+/// The stack of a scenario, then those that its clusters may go to.
+fn stacks_of(scenario: &Scenario) -> impl Iterator<Item = &StackSelector> {
+    let stack = &scenario.stack;
+    [Some(stack), stack.next.as_deref(), stack.other.as_deref()].into_iter().flatten()
+}
+
 /// Whether a change can affect a combination, and why or why not.
 enum Verdict {
     Affected(String),
@@ -90,6 +98,8 @@ struct Places<'a> {
 struct Touched {
     file: Vec<PathBuf>,
     minors: BTreeMap<KubernetesMinor, Vec<PathBuf>>,
+    /// What has changed of the stacks `next` and `other`.
+    further: Vec<PathBuf>,
     /// A part that no repository knows.
     unknown: bool,
 }
@@ -144,6 +154,11 @@ impl Places<'_> {
                 .collect();
             // A minor that the stack does not have may have gone with the change.
             let absent = minors.iter().find(|minor| source.is_some() && !touched.minors.contains_key(minor));
+            // What the later releases and another stack render to is not compared: any change of theirs counts.
+            if let Some(first) = touched.further.first() {
+                verdicts.push(Verdict::Affected(shown(first, touched.further.len())));
+                continue;
+            }
             let first = files.first().map(|first| shown(first, files.len()));
             let first = first.or_else(|| Some(format!("the stack has no {}", absent?)));
             verdicts.push(match first {
@@ -167,7 +182,8 @@ impl Places<'_> {
     }
 
     fn touched(&self, scenario: &Scenario, source: Option<&StackSource>) -> Result<Touched, Exit> {
-        let mut touched = Touched { file: Vec::new(), minors: BTreeMap::new(), unknown: false };
+        let mut touched =
+            Touched { file: Vec::new(), minors: BTreeMap::new(), further: Vec::new(), unknown: false };
         match self.changed(&scenario.file, &[Reads::file(&scenario.file)])?.as_deref() {
             Some([files]) => touched.file.clone_from(files),
             _ => touched.unknown = true,
@@ -184,6 +200,18 @@ impl Places<'_> {
             Ok(None) => touched.unknown = true,
             Err(exit) => return Err(exit),
         }
+        for stack in stacks_of(scenario).skip(1) {
+            let found = stack::find(&stack.directory, stack.root.as_deref(), stack.provider, &stack.name);
+            let reads: Option<Vec<Reads>> = found
+                .ok()
+                .map(|source| source.minors.iter().map(|minor| Reads::of(minor, &stack.directory)).collect());
+            match reads.map(|reads| self.changed(&stack.directory, &reads)).transpose()? {
+                Some(Some(files)) => touched.further.extend(files.into_iter().flatten()),
+                Some(None) | None => touched.unknown = true,
+            }
+        }
+        touched.further.sort();
+        touched.further.dedup();
         Ok(touched)
     }
 
@@ -212,6 +240,10 @@ impl Places<'_> {
         let mut parts =
             Parts { renderer: Renderer::new(self.since.settings).ok(), options: self.since.options };
         let (old, old_source) = self.earlier(scenario, source, &folder)?;
+        let goals = |of: &Scenario| (of.stack.next.clone(), of.stack.other.clone(), of.refusals.clone());
+        if goals(scenario) != goals(&old) {
+            return Err("what its clusters go to is another".into());
+        }
         let matrix =
             Matrix { combinations: combinations.iter().map(|c| (*c).clone()).collect(), ..Matrix::default() };
         let new =

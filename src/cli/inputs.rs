@@ -8,7 +8,7 @@ use crate::matrix::{self, Matrix, Selection, Shard};
 use crate::plan::cost::Capacity;
 use crate::plan::{self, KnownCheck, Plan, PlanOptions};
 use crate::provider::manifest;
-use crate::scenario::{self, Known, Problem, Problems, Scenario};
+use crate::scenario::{self, Known, Problem, Problems, Scenario, Span, StackSelector};
 use crate::stack::{self, Stack};
 use crate::testbed::Settings;
 use crate::types::{
@@ -287,54 +287,73 @@ pub(super) fn stacks(
     let mut problems = Vec::new();
     let mut sources = Vec::new();
     for scenario in scenarios.iter().filter(|scenario| scenario.stack.provider != ProviderKind::Scripted) {
-        let selector = &scenario.stack;
-        let (directory, root) = match published::folder(scenario, &wanted(scenario), access, settings)? {
-            Ok(Some(unpacked)) => (unpacked, None),
-            Ok(None) => (selector.directory.clone(), selector.root.as_deref()),
-            Err(wrong) => {
-                problems.extend(wrong);
-                continue;
-            }
-        };
-        match stack::find(&directory, root, selector.provider, &selector.name) {
-            Ok(source) => {
-                if source.name != scenario.stack.name || source.provider != scenario.stack.provider {
-                    let found = format!("{}-{}", source.provider, source.name);
-                    let message = format!("the directory holds the stack `{found}`");
-                    problems.push(
-                        scenario
-                            .problem(scenario.positions.directory, message)
-                            .hint("name the stack that it holds"),
-                    );
+        for (part, selector, at) in parts(scenario) {
+            let from = published::From { scenario, selector, at };
+            let (directory, root) = match published::folder(&from, &wanted(scenario), access, settings)? {
+                Ok(Some(unpacked)) => (unpacked, None),
+                Ok(None) => (selector.directory.clone(), selector.root.as_deref()),
+                Err(wrong) => {
+                    problems.extend(wrong);
+                    continue;
                 }
-                sources.push((scenario, source));
+            };
+            match stack::find(&directory, root, selector.provider, &selector.name) {
+                Ok(source) => {
+                    if source.name != selector.name || source.provider != selector.provider {
+                        let found = format!("{}-{}", source.provider, source.name);
+                        let message = format!("the directory holds the stack `{found}`");
+                        problems.push(scenario.problem(at, message).hint("name the stack that it holds"));
+                    }
+                    sources.push((part, scenario, at, source));
+                }
+                Err(error) => problems.push(scenario.problem(at, error.to_string())),
             }
-            Err(error) => problems.push(scenario.problem(scenario.positions.directory, error.to_string())),
         }
     }
     if !problems.is_empty() {
         return Err(refuse(&Problems(problems)));
     }
-    let mut stacks = BTreeMap::new();
+    let mut stacks: BTreeMap<String, Stack> = BTreeMap::new();
     if sources.is_empty() {
         return Ok(stacks);
     }
     let renderer = Renderer::new(settings)?;
-    for (scenario, source) in sources {
+    for (part, scenario, at, source) in sources {
         let has: Vec<_> = source.minors().collect();
         // What the stack does not have is reported at its place by the plan.
         let wanted: Vec<_> = wanted(scenario).into_iter().filter(|m| has.contains(m)).collect();
-        match renderer.render(&source, &wanted) {
-            Ok(stack) => {
+        match (renderer.render(&source, &wanted), stacks.get_mut(scenario.name.as_str()), part) {
+            (Ok(stack), _, Part::Own) => {
                 stacks.insert(scenario.name.to_string(), stack);
             }
-            Err(error) => {
-                let problem = scenario.problem(scenario.positions.directory, error.to_string());
+            (Ok(later), Some(stack), Part::Next) => stack.next = later.releases,
+            (Ok(other), Some(stack), Part::Other) => stack.other = other.releases,
+            // The stack itself cannot be rendered, which has been said.
+            (Ok(_), None, Part::Next | Part::Other) => {}
+            (Err(error), ..) => {
+                let problem = scenario.problem(at, error.to_string());
                 problems.push(problem.hint("`helm template` on the `cluster-class` folder shows the same"));
             }
         }
     }
     if problems.is_empty() { Ok(stacks) } else { Err(refuse(&Problems(problems))) }
+}
+
+/// Which of a scenario's stacks.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    Own,
+    Next,
+    Other,
+}
+
+/// All stacks of a scenario, its own first, each with its place.
+fn parts(scenario: &Scenario) -> Vec<(Part, &StackSelector, Span)> {
+    let (stack, positions) = (&scenario.stack, &scenario.positions);
+    let mut parts = vec![(Part::Own, stack, positions.directory)];
+    parts.extend(stack.next.as_deref().map(|next| (Part::Next, next, positions.next)));
+    parts.extend(stack.other.as_deref().map(|other| (Part::Other, other, positions.other)));
+    parts
 }
 
 /// A runtime for a run: what is observed must not wait while the dispatcher, which stays on the calling thread, waits

@@ -133,7 +133,8 @@ fn combinations(runs: &[&PlannedRun]) -> String {
         Some(_) => "must be refused".to_owned(),
         None => {
             let checks = count(run, |action| matches!(action, StepAction::Check(_)));
-            let changes = count(run, |action| matches!(action, StepAction::Change(_)));
+            let changes =
+                count(run, |action| matches!(action, StepAction::Change(_) | StepAction::Refused { .. }));
             format!("{checks} checks, {changes} changes")
         }
     };

@@ -5,7 +5,7 @@ use super::release::{AccessArgs, examined};
 use super::{inputs, testbed};
 use crate::release::read::{Place, read};
 use crate::release::{self, Builder, Finding, Mode, Release, ReleaseName};
-use crate::scenario::{BuildWith, Problem, Published, Scenario};
+use crate::scenario::{BuildWith, Problem, Published, Scenario, Span, StackSelector};
 use crate::testbed::Settings;
 use crate::types::KubernetesMinor;
 use sha2::{Digest as _, Sha256};
@@ -13,24 +13,31 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// The folder into which the releases of a scenario are unpacked, once they are read or built, and checked; none for a
+/// One of a scenario's stacks, and the place of its source.
+pub(super) struct From<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) selector: &'a StackSelector,
+    pub(super) at: Span,
+}
+
+/// The folder into which the releases of a stack are unpacked, once they are read or built, and checked; none for a
 /// scenario whose stack is a folder anyway. It lies among what is kept, under the digest of its content, because
 /// a run that is resumed needs it again.
 pub(super) fn folder(
-    scenario: &Scenario,
+    from: &From<'_>,
     minors: &BTreeSet<KubernetesMinor>,
     access: &AccessArgs,
     settings: &Settings,
 ) -> Result<Result<Option<PathBuf>, Vec<Problem>>, Exit> {
-    let selector = &scenario.stack;
+    let From { scenario, selector, at } = *from;
     if selector.published.is_none() && selector.build.is_none() {
         return Ok(Ok(None));
     }
     let helm = testbed::helm(settings).map_err(|error| Exit::testbed(&error))?;
     let runtime = inputs::runtime()?;
     let made = match (&selector.published, selector.build) {
-        (Some(published), _) => fetched(scenario, published, access, &runtime)?,
-        (None, build) => built(scenario, minors, build, access, &helm, &runtime)?,
+        (Some(published), _) => fetched(from, published, access, &runtime)?,
+        (None, build) => built(from, minors, build, access, &helm, &runtime)?,
     };
     let (releases, mut problems) = made;
     for (at, release) in &releases {
@@ -44,34 +51,26 @@ pub(super) fn folder(
     let kept = kept(&releases, &settings.cache_dir);
     let kept = kept.map_err(|why| {
         let message = format!("its release cannot be unpacked: {why}");
-        vec![
-            scenario
-                .problem(scenario.positions.directory, message)
-                .hint("this is about the machine: space, rights"),
-        ]
+        vec![scenario.problem(at, message).hint("this is about the machine: space, rights")]
     });
     Ok(kept.map(Some))
 }
 
-type Made = (Vec<(crate::scenario::Span, Release)>, Vec<Problem>);
+type Made = (Vec<(Span, Release)>, Vec<Problem>);
 
-fn contradiction(
-    scenario: &Scenario,
-    at: crate::scenario::Span,
-    release: &Release,
-    finding: &Finding,
-) -> Problem {
+fn contradiction(scenario: &Scenario, at: Span, release: &Release, finding: &Finding) -> Problem {
     let Finding { rule, file, why, hint } = finding;
     scenario.problem(at, format!("{}: {file}: {why} [{rule}]", release.name)).hint(hint)
 }
 
 /// Reads the releases that a scenario names.
 fn fetched(
-    scenario: &Scenario,
+    from: &From<'_>,
     published: &Published,
     access: &AccessArgs,
     runtime: &tokio::runtime::Runtime,
 ) -> Result<Made, Exit> {
+    let From { scenario, selector: stack, .. } = *from;
     let (mut releases, mut problems): (Vec<_>, Vec<_>) = (Vec::new(), Vec::new());
     let client = access.client()?;
     let mut minors = BTreeSet::new();
@@ -99,7 +98,6 @@ fn fetched(
                 continue;
             }
         };
-        let stack = &scenario.stack;
         if name.provider != stack.provider.as_str() || name.stack != stack.name.as_str() {
             problem(
                 format!("{name} is no release of {}-{}", stack.provider, stack.name),
@@ -125,7 +123,7 @@ fn fetched(
 
 /// Builds a release for each minor that a scenario runs.
 fn built(
-    scenario: &Scenario,
+    from: &From<'_>,
     minors: &BTreeSet<KubernetesMinor>,
     build: Option<BuildWith>,
     access: &AccessArgs,
@@ -136,10 +134,10 @@ fn built(
         Some(BuildWith::Csctl) => access.builder()?,
         Some(BuildWith::Own) | None => Builder::Own { helm: helm.to_path_buf() },
     };
-    let at = scenario.positions.directory;
+    let From { scenario, selector, at } = *from;
     let (mut releases, mut problems) = (Vec::new(), Vec::new());
     for minor in minors {
-        let made = release::open(&scenario.stack.directory, Some(*minor)).and_then(|folder| {
+        let made = release::open(&selector.directory, Some(*minor)).and_then(|folder| {
             let versioned = release::versions(&folder.config, &folder.files, Mode::Hash)?;
             runtime.block_on(release::build(&folder, versioned, &builder))
         });

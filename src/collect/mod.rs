@@ -50,6 +50,8 @@ pub struct Request<'a> {
     pub addons: &'a [String],
     /// What the cloud knows of it: names of files and their texts.
     pub cloud: &'a [(String, String)],
+    /// The operator's objects about releases; none where there is no operator.
+    pub releases: &'a [Arc<DynamicObject>],
     /// Everything passes through it.
     pub redactor: &'a Redactor,
 }
@@ -82,6 +84,10 @@ pub fn gather(directory: &Path, request: &Request<'_>) -> Collected {
     for (name, text) in request.cloud {
         save(name, text);
     }
+    if !request.releases.is_empty() {
+        let releases: Vec<&DynamicObject> = request.releases.iter().map(AsRef::as_ref).collect();
+        save("releases.json", &serde_json::to_string_pretty(&releases).unwrap_or_default());
+    }
     let mut trouble = Vec::new();
     for log in request.logs {
         match cut(log, request.view.cluster.as_str()) {
@@ -99,6 +105,18 @@ fn summary(request: &Request<'_>) -> String {
     let mut text =
         format!("{}\n\nunit: {}\ncluster: {}\n", request.cause, request.unit, request.view.cluster);
     let _ = write!(text, "\nobjects\n{}", timeline::tree(request.view));
+    if !request.releases.is_empty() {
+        let _ = write!(text, "\nreleases\n");
+        for object in request.releases {
+            let conditions = object.conditions();
+            let bad =
+                conditions.iter().filter(|cond| cond.status != "True").map(crate::cluster::condition::say);
+            let bad: Vec<String> = bad.collect();
+            let state =
+                if bad.is_empty() { "nothing is said to be wrong".to_owned() } else { bad.join("; ") };
+            let _ = writeln!(text, "{}: {state}", object.reference());
+        }
+    }
     if !request.addons.is_empty() {
         let _ = write!(text, "\nadd-ons\n{}\n", request.addons.join("\n"));
     }
@@ -183,6 +201,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let view = ClusterView::empty(ClusterName::new("c1").unwrap());
         let log = LogCut { name: "core".into(), file: directory.path().join("absent"), from: 0 };
+        let release = serde_json::json!({"apiVersion": "clusterstack.x-k8s.io/v1alpha1", "kind": "ClusterStackRelease",
+            "metadata": {"name": "r1"}, "status": {"conditions": [{"type": "HelmChartApplied", "status": "False",
+            "reason": "Why", "message": "no such chart"}]}});
+        let releases = [Arc::new(serde_json::from_value(release).unwrap())];
         let request = Request {
             unit: "yawol=on",
             cause: "the cause",
@@ -191,13 +213,16 @@ mod tests {
             logs: &[log],
             addons: &["stage cni: FAILED".into()],
             cloud: &[],
+            releases: &releases,
             redactor: &Redactor::default(),
         };
         let collected = gather(&directory.path().join("evidence"), &request);
-        assert_eq!(collected.files, ["summary.txt", "objects.json"]);
+        assert_eq!(collected.files, ["summary.txt", "objects.json", "releases.json"]);
         assert_eq!(collected.trouble.len(), 1);
         let summary = std::fs::read_to_string(directory.path().join("evidence/summary.txt")).unwrap();
         assert!(summary.starts_with("the cause\n"));
+        let words = "\nreleases\nClusterStackRelease/r1: HelmChartApplied is False (Why): no such chart\n";
+        assert!(summary.contains(words), "{summary}");
         assert!(summary.contains("\nadd-ons\nstage cni: FAILED\n"), "{summary}");
     }
 }

@@ -3,16 +3,16 @@
 
 use super::addons::{operator_releases, with_addons};
 use super::cost::{Flavor, Table};
+use super::steps::{Line, steps};
 use super::{OperatorRelease, Plan, PlannedRun, Step, StepAction};
 use crate::event::LeftOutInfo;
 use crate::matrix::{Combination, Matrix};
-use crate::scenario::{
-    Change, CloudAccess, Problem, Problems, Scenario, Span, SwitchValue, Via, did_you_mean,
-};
+use crate::scenario::{Change, CloudAccess, Problem, Problems, Scenario, Span, Via, did_you_mean};
+use crate::stack::effect::Planned;
 use crate::stack::{ReleaseAddons, Stack, StackRelease, variables};
 use crate::types::{
-    CaseId, CheckName, ClusterName, CombinationId, KubernetesMinor, Namespace, Owner, ProviderKind, Release,
-    RunId, ScenarioName, Target,
+    CheckName, ClusterName, CombinationId, KubernetesMinor, Namespace, Owner, ProviderKind, Release, RunId,
+    ScenarioName, Target,
 };
 use jiff::Timestamp;
 use serde_json::Value;
@@ -60,15 +60,24 @@ pub struct PlanOptions {
 /// What one scenario needs of its stack: the minors of its combinations, and those that they are upgraded to.
 #[must_use]
 pub fn minors(scenario: &Scenario, matrix: &Matrix) -> BTreeSet<KubernetesMinor> {
-    let upgrades = scenario.changes.iter().filter(|change| **change == Change::UpgradeNextMinor).count();
     let mut minors = BTreeSet::new();
     for combination in matrix.combinations.iter().filter(|c| c.scenario == scenario.name) {
-        if let Some(minor) = combination.patch.kubernetes {
-            minors.insert(minor);
-            let mut next = minor;
-            for _ in 0..upgrades {
-                next = next.next();
-                minors.insert(next);
+        let Some(mut minor) = combination.patch.kubernetes else { continue };
+        minors.insert(minor);
+        for change in &scenario.changes {
+            match change {
+                Change::UpgradeNextMinor => {
+                    minor = minor.next();
+                    minors.insert(minor);
+                }
+                Change::UpgradeSkipMinor => {
+                    minors.insert(minor.next().next());
+                }
+                Change::UpgradePreviousMinor => minors.extend(minor.previous()),
+                Change::ScaleWorkers(_)
+                | Change::ScaleControlPlanes(_)
+                | Change::UpgradeNextRelease
+                | Change::UpgradeOtherStack => {}
             }
         }
     }
@@ -158,6 +167,39 @@ struct Shared {
     objects: Vec<Value>,
     addons: BTreeMap<String, ReleaseAddons>,
     operator: Vec<OperatorRelease>,
+    /// What is there twice and not the same.
+    wrong: Vec<(Line, String)>,
+}
+
+impl Shared {
+    /// Takes what a release is made of; notes what of it other releases of the run have in another state. Of the minors of
+    /// one folder that is for the stack to know; two states of one release cannot be told apart on any cluster.
+    fn take(&mut self, release: &StackRelease, of: Line) {
+        let name = |object: &Value| {
+            let text =
+                |path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
+            (text("/apiVersion"), text("/kind"), text("/metadata/name"))
+        };
+        for object in &release.objects {
+            if self.objects.contains(object) {
+                continue;
+            }
+            let known = self.objects.iter().any(|other| name(other) == name(object));
+            if known && of != Line::Own {
+                let (_, kind, name) = name(object);
+                self.wrong.push((of, format!("{kind}/{name} is in both releases, and not the same")));
+            } else {
+                self.objects.push(object.clone());
+            }
+        }
+        if let Some(addons) = &release.addons {
+            let before = self.addons.insert(release.class.clone(), addons.clone());
+            if of != Line::Own && before.is_some_and(|before| before.digest != addons.digest) {
+                let why = format!("the add-ons of {} are in both releases, and not the same", release.class);
+                self.wrong.push((of, why));
+            }
+        }
+    }
 }
 
 /// Problems, each said once although many combinations have it.
@@ -272,18 +314,15 @@ fn planned(
         found.error(problem.hint("add the switch `kubernetes: [\"1.34\"]` to `spec.switches`"));
         return None;
     };
-    let mut release_of = |minor: KubernetesMinor| match (scenario.stack.provider, stack) {
-        (ProviderKind::Scripted, _) => scripted_release(scenario, minor),
+    let mut release_of = |of: Line, minor: KubernetesMinor| match (scenario.stack.provider, stack) {
+        (ProviderKind::Scripted, _) => scripted_release(scenario, of, minor),
         (_, Some(stack)) => {
-            let release = stack.release(minor)?;
-            for object in &release.objects {
-                if !shared.objects.contains(object) {
-                    shared.objects.push(object.clone());
-                }
-            }
-            if let Some(addons) = &release.addons {
-                shared.addons.insert(release.class.clone(), addons.clone());
-            }
+            let release = match of {
+                Line::Own => stack.release(minor)?,
+                Line::Next => stack.next_release(minor)?,
+                Line::Other => stack.other_release(minor)?,
+            };
+            shared.take(release, of);
             Some(Release {
                 class: release.class.clone(),
                 kubernetes: release.kubernetes,
@@ -292,7 +331,7 @@ fn planned(
         }
         (_, None) => None,
     };
-    let Some(release) = release_of(minor) else {
+    let Some(release) = release_of(Line::Own, minor) else {
         let (span, has) = (place_of_minor(scenario, combination), stack.map(minors_of).unwrap_or_default());
         let problem = scenario.problem(span, format!("the stack has no release for Kubernetes {minor}"));
         found.error(problem.hint(format!("it has {has}")));
@@ -305,11 +344,17 @@ fn planned(
     let control_planes = patch.control_planes.unwrap_or(1);
     let workers = patch.workers.unwrap_or(scenario.workers);
     let start = Target { release: release.clone(), control_planes, workers };
-    let next_release = release_of(minor.next());
+    let next_release = release_of(Line::Own, minor.next());
     let steps = match combination.refusal {
         Some(_) => Vec::new(),
         None => {
             let steps = steps(scenario, combination, options, start.clone(), &mut release_of);
+            for (of, why) in std::mem::take(&mut shared.wrong) {
+                let span = if of == Line::Next { scenario.positions.next } else { scenario.positions.other };
+                let hint = "give each release a version of its own in `cluster-class/Chart.yaml`, or let it be built \
+                            with `build: own`";
+                found.error(scenario.problem(span, why).hint(hint));
+            }
             let via = scenario.stack.via;
             if via == Via::Operator {
                 for why in operator_releases(&start, &steps, &mut shared.operator) {
@@ -367,9 +412,14 @@ pub fn digest(rendered: Option<&StackRelease>, class: &str) -> String {
 }
 
 /// The double has every minor.
-pub(super) fn scripted_release(scenario: &Scenario, minor: KubernetesMinor) -> Option<Release> {
+pub(super) fn scripted_release(scenario: &Scenario, of: Line, minor: KubernetesMinor) -> Option<Release> {
+    let (stack, version) = match (of, &scenario.stack.other) {
+        (Line::Other, Some(other)) => (format!("{}-{}", other.provider, other.name), "v1"),
+        (Line::Next, _) => (stack_name(scenario), "v2"),
+        _ => (stack_name(scenario), "v1"),
+    };
     Some(Release {
-        class: format!("{}-{}-v1", stack_name(scenario), minor.dashed()),
+        class: format!("{stack}-{}-{version}", minor.dashed()),
         kubernetes: format!("v{minor}.0").parse().ok()?,
         worker_class: "default-worker".into(),
     })
@@ -398,7 +448,10 @@ fn variable_problems(
     found: &mut Found,
 ) {
     let Some(release) = stack.and_then(|stack| stack.release(minor)) else { return };
-    for problem in variables::problems(release, &combination.patch.variables) {
+    let patch = &combination.patch;
+    let workers = patch.workers.unwrap_or(scenario.workers);
+    let planned = Planned::on(release, patch.control_planes.unwrap_or(1), workers);
+    for problem in variables::problems(release, &patch.variables, Some(&planned)) {
         let sets = |(switch, value): &&(_, _)| {
             scenario.value(switch, value).is_some_and(|v| v.patch.variables.contains_key(&problem.variable))
         };
@@ -413,85 +466,6 @@ fn variable_problems(
             variables::Severity::Warning => found.warnings.push(said),
         }
     }
-}
-
-/// Checks, then each change with the checks again.
-fn steps(
-    scenario: &Scenario,
-    combination: &Combination,
-    options: &PlanOptions,
-    start: Target,
-    release_of: &mut impl FnMut(KubernetesMinor) -> Option<Release>,
-) -> Vec<Step> {
-    let wanted: Vec<&CheckName> = scenario.checks.iter().chain(&combination.checks).collect();
-    let is_wanted = |check: &&KnownCheck| {
-        wanted
-            .iter()
-            .any(|name| check.name == **name || check.groups.iter().any(|group| group == name.as_str()))
-    };
-    let checks: Vec<&KnownCheck> = options.checks.iter().filter(is_wanted).collect();
-    let look = |check: &KnownCheck, suffix: &str, target: &Target| Step {
-        case: CaseId(format!("check/{}{suffix}", check.name)),
-        action: StepAction::Check(check.name.clone()),
-        target: target.clone(),
-    };
-    let first = checks.iter().filter(|check| !check.after_change_only);
-    let mut steps: Vec<Step> = first.map(|check| look(check, "", &start)).collect();
-    let mut target = start;
-    for (number, change) in scenario.changes.iter().enumerate() {
-        let mut name = change.name();
-        if scenario.changes[..number].contains(change) {
-            name = format!("{name}-{}", number + 1);
-        }
-        let case = CaseId(format!("change/{name}"));
-        let next = match change {
-            Change::ScaleWorkers(workers) => Ok(Target { workers: *workers, ..target.clone() }),
-            Change::ScaleControlPlanes(control_planes) => {
-                Ok(Target { control_planes: *control_planes, ..target.clone() })
-            }
-            Change::UpgradeNextMinor => {
-                let minor = target.release.kubernetes.minor().next();
-                let none = || format!("not applicable: the stack has no release for Kubernetes {minor}");
-                let release = release_of(minor).ok_or_else(none);
-                release.and_then(|release| match excluded_at(scenario, combination, minor) {
-                    None => Ok(Target { release, ..target.clone() }),
-                    Some(because) => {
-                        Err(format!("not applicable: with Kubernetes {minor} it is excluded: {because}"))
-                    }
-                })
-            }
-        };
-        match next {
-            Ok(next) if next == target => steps.push(Step {
-                case,
-                action: StepAction::Skip("not applicable: the cluster is so already".into()),
-                target: target.clone(),
-            }),
-            Ok(next) => {
-                target = next;
-                steps.push(Step { case, action: StepAction::Change(*change), target: target.clone() });
-                let again = checks.iter().filter(|check| check.repeats);
-                steps.extend(again.map(|check| look(check, &format!("@after-{name}"), &target)));
-            }
-            Err(reason) => {
-                steps.push(Step { case, action: StepAction::Skip(reason), target: target.clone() });
-            }
-        }
-    }
-    steps
-}
-
-/// Why the combination must not run on another minor, if so.
-fn excluded_at(scenario: &Scenario, combination: &Combination, minor: KubernetesMinor) -> Option<String> {
-    let on_minor = |value: &&SwitchValue| value.patch.kubernetes == Some(minor);
-    let (switch, value) = scenario
-        .switches
-        .iter()
-        .find_map(|switch| Some((&switch.name, &switch.values.iter().find(on_minor)?.name)))?;
-    let values = combination.values.iter().map(|(s, v)| (s, if s == switch { value } else { v }));
-    let values: BTreeMap<_, _> = values.collect();
-    let found = scenario.exclude.iter().find(|e| e.when.holds(&|name| values.get(name).copied()))?;
-    Some(found.because.clone())
 }
 
 /// Which checks are known to fail for this combination on the day of planning, and why.

@@ -7,6 +7,7 @@ pub mod cost;
 mod operator;
 mod price;
 pub mod schedule;
+mod steps;
 #[cfg(test)]
 pub(crate) mod test_runs;
 mod timetable;
@@ -153,6 +154,13 @@ pub enum StepAction {
     Addon(AddonStep),
     /// Change the cluster to the step's target.
     Change(Change),
+    /// Try to change the cluster to the step's target, which must be refused; the cluster stays what it was.
+    Refused {
+        /// The change.
+        change: Change,
+        /// A regular expression that the message of the refusal matches.
+        refusal: String,
+    },
     /// Known while planning that it does not apply; reported as skipped with this reason.
     Skip(String),
 }
@@ -197,6 +205,16 @@ pub struct Again {
 }
 
 impl Plan {
+    /// How long the operator may take to bring the releases: downloads take their time, as clusters do. Zero where there
+    /// is no operator.
+    #[must_use]
+    pub fn releases_within(&self) -> Duration {
+        if self.operator.is_empty() {
+            return Duration::ZERO;
+        }
+        self.runs.iter().map(|run| run.timeouts.provision).max().unwrap_or_default()
+    }
+
     /// What this plan runs that an earlier one did not, and the other way round.
     #[must_use]
     pub fn difference(&self, earlier: &Self) -> Difference {
@@ -395,7 +413,7 @@ impl PlannedRun {
     pub fn longest(&self) -> Duration {
         let steps = self.steps.iter().map(|step| match step.action {
             StepAction::Check(_) => self.timeouts.check,
-            StepAction::Addon(_) | StepAction::Change(_) => self.timeouts.change,
+            StepAction::Addon(_) | StepAction::Change(_) | StepAction::Refused { .. } => self.timeouts.change,
             StepAction::Skip(_) => Duration::ZERO,
         });
         self.timeouts.provision + steps.sum::<Duration>() + self.timeouts.delete

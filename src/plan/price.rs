@@ -37,7 +37,8 @@ fn sketch(scenario: &Scenario, combination: &Combination) -> Option<PlannedRun> 
         match change {
             Change::ScaleWorkers(workers) => target.workers = *workers,
             Change::ScaleControlPlanes(control_planes) => target.control_planes = *control_planes,
-            Change::UpgradeNextMinor => {}
+            Change::UpgradeNextMinor | Change::UpgradeNextRelease => {}
+            Change::UpgradeSkipMinor | Change::UpgradePreviousMinor | Change::UpgradeOtherStack => continue,
         }
         let case = CaseId(format!("change/{}", change.name()));
         steps.push(Step { case, action: StepAction::Change(*change), target: target.clone() });

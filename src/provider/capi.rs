@@ -4,7 +4,7 @@
 //! beyond a single call.
 
 use super::clouds::CloudEntry;
-use super::operator::{Releases, addon_kind, addon_name};
+use super::operator::{self, Releases, addon_kind, addon_name};
 use super::{Leftover, manifest};
 use crate::cluster::{Api, ApiError, Kind, Listing, ObjectExt, Observer, Why, condition, wait};
 use crate::event::{Cleanliness, Failure, FailureClass};
@@ -61,6 +61,12 @@ impl Capi {
         &self.api
     }
 
+    /// ClusterStacks and releases of the run as they were last seen, where the operator brings them.
+    #[must_use]
+    pub fn releases(&self) -> Vec<Arc<DynamicObject>> {
+        self.releases.as_ref().map(Releases::objects).unwrap_or_default()
+    }
+
     /// What is observed.
     #[must_use]
     pub fn observer(&self) -> &Observer {
@@ -72,7 +78,7 @@ impl Capi {
     ///
     /// # Errors
     /// An object is refused, the namespace is somebody else's, or the API server does not answer.
-    pub async fn prepare(&self) -> Result<(), Failure> {
+    pub async fn prepare(&self, on_why: impl FnMut(&Why) + Send) -> Result<(), Failure> {
         let wanted = manifest::namespace(&self.plan);
         match self.api.create(&wanted).await {
             Err(error) if error.is_conflict() => {
@@ -96,7 +102,7 @@ impl Capi {
             self.api.apply(object, false).await.map_err(|error| error.failure())?;
         }
         if let Some(releases) = &self.releases {
-            return releases.prepare().await;
+            return releases.prepare(on_why).await;
         }
         // The ClusterClass last: its webhook looks for the templates that it refers to.
         let mut objects = manifest::shared(&self.plan);
@@ -271,7 +277,7 @@ fn describe(target: &Target) -> String {
 }
 
 /// List items may come without their kind.
-fn named(object: &DynamicObject, kind: &Kind) -> ObjectRef {
+pub(super) fn named(object: &DynamicObject, kind: &Kind) -> ObjectRef {
     ObjectRef { kind: kind.name().into(), ..object.reference() }
 }
 
@@ -309,7 +315,7 @@ pub(super) async fn remove_namespace(
 }
 
 /// Watches one object until it is not there.
-async fn await_absence(
+pub(super) async fn await_absence(
     api: &Api,
     kind: &Kind,
     namespace: Option<&str>,
@@ -388,6 +394,8 @@ pub async fn find_left(api: &Api) -> Result<Vec<LeftRun>, Failure> {
         let clusters = api.list(&Kind::cluster(), Some(name.as_str()), "").await.map_err(|e| e.failure())?;
         let mut objects: Vec<_> = clusters.objects.iter().map(|c| leftover(c, &Kind::cluster())).collect();
         objects.sort();
+        let releases = operator::left(api, &name).await.map_err(|error| error.failure())?;
+        objects.extend(releases.iter().map(|stack| leftover(stack, &operator::stack_kind())));
         objects.push(leftover(namespace, &Kind::namespace()));
         let owner = owner_of(namespace);
         found.push(LeftRun { run: run.clone(), namespace: name, owner, objects });
@@ -400,8 +408,8 @@ fn owner_of(namespace: &DynamicObject) -> Option<Owner> {
     namespace.annotations().get(label::OWNER).and_then(|owner| owner.parse().ok())
 }
 
-/// Removes what one run left: its Clusters first, and only when they are gone the namespace, because the objects
-/// of a Cluster cannot be torn down without their ClusterClass and credentials.
+/// Removes what one run left: its Clusters first, and only when they are gone the operator's releases and then the
+/// namespace, because the objects of a Cluster cannot be torn down without their ClusterClass and credentials.
 pub async fn sweep(api: &Api, left: &LeftRun, limit: Duration) -> Cleanliness {
     let namespace = Some(left.namespace.as_str());
     let deadline = tokio::time::Instant::now() + limit;
@@ -420,6 +428,12 @@ pub async fn sweep(api: &Api, left: &LeftRun, limit: Duration) -> Cleanliness {
     }
     if !remaining.is_empty() {
         return Cleanliness::Left { objects: remaining };
+    }
+    let rest = deadline.saturating_duration_since(tokio::time::Instant::now());
+    match operator::remove(api, &left.namespace, rest).await {
+        Ok(objects) if objects.is_empty() => {}
+        Ok(objects) => return Cleanliness::Left { objects },
+        Err(error) => return Cleanliness::Unknown { why: error.to_string() },
     }
     // A process may have resumed the run meanwhile; then the namespace is not that of a dead one any more.
     match api.get(&Kind::namespace(), None, left.namespace.as_str()).await {

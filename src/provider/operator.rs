@@ -1,12 +1,16 @@
 //! The operator's way: ClusterStacks instead of rendered ClusterClasses, waited for release by release, and taken away
 //! again when no Cluster needs them any more.
 
+use super::capi::{await_absence, named};
 use super::manifest;
-use crate::cluster::{Api, Kind, Observer, ViewReceiver, WaitError, operator, wait};
+use crate::cluster::{
+    Api, ApiError, Kind, ObjectExt, Observer, ViewReceiver, WaitError, Why, operator, wait,
+};
 use crate::event::{Cleanliness, Failure, FailureClass};
 use crate::plan::{OperatorRelease, Plan};
-use crate::types::{ClusterName, ObjectRef};
+use crate::types::{ClusterName, Namespace, ObjectRef};
 use kube::ResourceExt;
+use kube::api::DynamicObject;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,11 +18,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const API_VERSION: &str = "clusterstack.x-k8s.io/v1alpha1";
+const GROUP: &str = "clusterstack.x-k8s.io";
 
 /// What the observer calls the view of everything that belongs to no cluster.
 const RELEASES: &str = "releases";
 
-fn stack_kind() -> Kind {
+pub(super) fn stack_kind() -> Kind {
     Kind::of(API_VERSION, "ClusterStack")
 }
 
@@ -101,7 +106,7 @@ impl Releases {
     ///
     /// # Errors
     /// An object is refused, or a release does not become Ready in time; says what it waited for.
-    pub(super) async fn prepare(&self) -> Result<(), Failure> {
+    pub(super) async fn prepare(&self, mut on_why: impl FnMut(&Why)) -> Result<(), Failure> {
         for stack in cluster_stacks(&self.plan) {
             self.api.apply(&stack, false).await.map_err(|error| {
                 error
@@ -109,25 +114,31 @@ impl Releases {
                     .hint("the management cluster needs the Cluster Stack Operator and its definitions")
             })?;
         }
-        // Downloads take their time, as clusters do.
-        let limit = self.plan.runs.iter().map(|run| run.timeouts.provision).max().unwrap_or_default();
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now() + self.plan.releases_within();
         let mut views = self.views()?;
         let left = || deadline.saturating_duration_since(Instant::now());
-        // The product is the release; what it waits for is the failure's text.
-        let failure = |error: WaitError, what: String| error.failure(&what);
+        // The product is the release; what it waits for is the failure's text, and the objects say the rest.
+        let failure = |error: WaitError, what: String| error.failure(&what).detail(shown(&self.objects()));
         for release in &self.plan.operator {
             let (name, version) = (&release.release, release.kubernetes.to_string());
             let ready =
-                wait(&mut views, left(), |_| {}, |view| operator::release_ready(view, name, &version));
+                wait(&mut views, left(), &mut on_why, |view| operator::release_ready(view, name, &version));
             ready
                 .await
                 .map_err(|e| failure(e, format!("ClusterStackRelease `{name}` did not become Ready")))?;
             let class = &release.class;
-            let there = wait(&mut views, left(), |_| {}, |view| operator::class_there(view, class));
+            let there = wait(&mut views, left(), &mut on_why, |view| operator::class_there(view, class));
             there.await.map_err(|e| failure(e, format!("ClusterClass `{class}` did not come")))?;
         }
         Ok(())
+    }
+
+    /// ClusterStacks and releases as they were last seen.
+    pub(super) fn objects(&self) -> Vec<Arc<DynamicObject>> {
+        let Some(views) = self.observer.views(&self.name) else { return Vec::new() };
+        let view = views.borrow().clone();
+        let ours = |object: &&Arc<DynamicObject>| object.kind() != Kind::cluster_class().name();
+        view.objects.iter().filter(ours).cloned().collect()
     }
 
     /// Deletes the ClusterStacks, and waits until they and all releases are gone; then lists both afresh.
@@ -170,6 +181,50 @@ impl Releases {
         }
         if left.is_empty() { Cleanliness::Clean } else { Cleanliness::Left { objects: left } }
     }
+}
+
+fn shown(objects: &[Arc<DynamicObject>]) -> String {
+    let objects: Vec<&DynamicObject> = objects.iter().map(AsRef::as_ref).collect();
+    serde_json::to_string_pretty(&objects).unwrap_or_default()
+}
+
+/// The ClusterStacks of a namespace; none where the management cluster has no operator.
+pub(super) async fn left(api: &Api, namespace: &Namespace) -> Result<Vec<DynamicObject>, ApiError> {
+    let served = api.served(GROUP).await?;
+    if !served.iter().any(|(_, kind)| kind == stack_kind().name()) {
+        return Ok(Vec::new());
+    }
+    Ok(api.list(&stack_kind(), Some(namespace.as_str()), "").await?.objects)
+}
+
+/// Deletes the ClusterStacks of a namespace and waits until they and their releases are gone; gives what is left. The
+/// operator takes its finalizers off only while its objects are complete, so the namespace goes after them.
+pub(super) async fn remove(
+    api: &Api,
+    namespace: &Namespace,
+    limit: Duration,
+) -> Result<Vec<ObjectRef>, ApiError> {
+    let deadline = Instant::now() + limit;
+    let stacks = left(api, namespace).await?;
+    if stacks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let place = Some(namespace.as_str());
+    let mut objects: Vec<(Kind, DynamicObject)> = Vec::new();
+    for stack in stacks {
+        api.delete(&stack_kind(), place, &stack.name_any(), None).await?;
+        objects.push((stack_kind(), stack));
+    }
+    let releases = api.list(&release_kind(), place, "").await?.objects;
+    objects.extend(releases.into_iter().map(|release| (release_kind(), release)));
+    let mut remaining = Vec::new();
+    for (kind, object) in &objects {
+        let rest = deadline.saturating_duration_since(Instant::now());
+        if await_absence(api, kind, place, &object.name_any(), rest).await.is_err() {
+            remaining.push(named(object, kind));
+        }
+    }
+    Ok(remaining)
 }
 
 #[cfg(test)]

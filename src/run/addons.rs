@@ -5,7 +5,6 @@ use super::world::CapiWorld;
 use crate::addon::{
     Ended, Inputs, Job, Moment, OnWhy, Records, StageRecord, UpgradeRecord, Workshop, carry_out,
 };
-use crate::cluster::operator::{self, Awaited};
 use crate::cluster::{Kind, ObjectExt, Why, Workload, hook, wait};
 use crate::event::{Failure, FailureClass};
 use crate::plan::{AddonStep, PlannedRun};
@@ -25,7 +24,7 @@ use tokio::time::Instant;
 pub(super) struct Addons {
     pub(super) records: Records,
     /// The release that the cluster is on.
-    current: Option<Target>,
+    pub(super) current: Option<Target>,
     /// An upgrade that waits.
     held: Option<UpgradeRecord>,
     /// Why the stages of the first hook could not begin.
@@ -33,7 +32,7 @@ pub(super) struct Addons {
 }
 
 impl CapiWorld {
-    fn stages(&self, class: &str, hook: Hook) -> &[Stage] {
+    pub(super) fn stages(&self, class: &str, hook: Hook) -> &[Stage] {
         self.plan.addons.get(class).map(|addons| addons.plan.at(hook)).unwrap_or_default()
     }
 
@@ -72,30 +71,6 @@ impl CapiWorld {
                 return;
             }
         }
-    }
-
-    /// Waits until the operator has carried out a stage.
-    pub(super) async fn operator_stage(
-        &self,
-        run: &PlannedRun,
-        target: &Target,
-        step: &AddonStep,
-        on_why: OnWhy<'_>,
-    ) -> Result<(), Failure> {
-        let class = target.release.class.as_str();
-        let (hook, limit) = (step.hook, run.timeouts.change);
-        let stages = self.stages(class, hook);
-        let (Some(stage), Some(mut views)) =
-            (stages.get(step.stage), self.capi.observer().views(&run.cluster))
-        else {
-            let words = format!("stage {} of {hook} of {class} is not observed", step.stage);
-            return Err(Failure::new(FailureClass::Harness, words));
-        };
-        let awaited = Awaited { class, hook, stage };
-        let done = wait(&mut views, limit, on_why, |view| operator::stage_done(view, &awaited)).await;
-        done.map_err(|error| {
-            error.failure(&format!("stage {} of {hook} was not done by the operator", stage.name))
-        })
     }
 
     /// What has become of a stage of the first hook.
@@ -182,6 +157,9 @@ impl CapiWorld {
         memory: &mut Addons,
         on_why: impl FnMut(&Why),
     ) -> Result<(), Failure> {
+        if !self.plan.operator.is_empty() {
+            return self.operator_change(run, target, memory, on_why).await;
+        }
         let mut upgrade = memory.held.take();
         if let Some(upgrade) = &mut upgrade {
             let control_plane = self.control_plane(run).await?;
@@ -225,7 +203,7 @@ impl CapiWorld {
     }
 
     /// The control plane object as the API server has it now.
-    async fn control_plane(&self, run: &PlannedRun) -> Result<DynamicObject, Failure> {
+    pub(super) async fn control_plane(&self, run: &PlannedRun) -> Result<DynamicObject, Failure> {
         let views = self.capi.observer().views(&run.cluster);
         let known = views.and_then(|views| {
             let view = views.borrow().clone();
@@ -340,7 +318,7 @@ impl Came {
     }
 }
 
-fn moment(object: &DynamicObject) -> Moment {
+pub(super) fn moment(object: &DynamicObject) -> Moment {
     Moment {
         at: Timestamp::now(),
         control_plane: object.text("/spec/version").to_owned(),

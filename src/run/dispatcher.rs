@@ -3,7 +3,8 @@
 use super::clock::Clock;
 use super::unit::{Earlier, Unit, resumable};
 use super::world::World;
-use crate::event::{Act, CancelReason, Cleanliness, Event, EventKind, Failure, FailureClass, Outcome};
+use crate::cluster::Why;
+use crate::event::{Act, CancelReason, Cleanliness, Event, EventKind, Failure, FailureClass, Outcome, Phase};
 use crate::plan::{Admission, Plan};
 use crate::results::{FoldError, Folder, Journal, JournalError, RunReport, redacted};
 use crate::types::{CaseId, ObjectRef, Redactor, show_duration};
@@ -284,11 +285,19 @@ impl Dispatcher {
         };
         // The journal names the namespace before it exists.
         self.say(EventKind::Intent { act: Act::Create, object }, sink);
-        let world = self.world.clone();
+        let (world, inputs, clock) = (self.world.clone(), self.inputs.clone(), self.clock);
+        // Waiting for releases has its own limit, which is told with what it waits for.
+        let releases = self.plan.releases_within();
         self.tasks.spawn(async move {
-            let ended = tokio::time::timeout(PREPARE_LIMIT, world.prepare()).await;
+            let on_why = move |why: &Why| {
+                let kind = EventKind::Waiting { phase: Phase::Provision, why: why.to_string() };
+                let event = Event { at: clock.now(), unit: None, kind };
+                let _ = inputs.send(Input::Event { event, ack: None });
+            };
+            let limit = PREPARE_LIMIT + releases;
+            let ended = tokio::time::timeout(limit, world.prepare(on_why)).await;
             let overdue = || {
-                let words = format!("the preparation did not end within {}", show_duration(PREPARE_LIMIT));
+                let words = format!("the preparation did not end within {}", show_duration(limit));
                 Err(Failure::new(FailureClass::Infrastructure, words))
             };
             Ended::Prepare(ended.unwrap_or_else(|_| overdue()).err())

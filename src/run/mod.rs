@@ -7,6 +7,8 @@
 mod addons;
 mod clock;
 mod dispatcher;
+mod operator;
+mod refusal;
 mod unit;
 mod world;
 

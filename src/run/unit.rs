@@ -3,6 +3,7 @@
 
 use super::clock::Clock;
 use super::dispatcher::Input;
+use super::refusal::refused_as_wanted;
 use super::world::{API_SERVER, Memory, World};
 use crate::check::Checked;
 use crate::cluster::Why;
@@ -259,7 +260,7 @@ impl Unit {
         };
         let ended = self.guarded("provisioning", run.timeouts.provision + CALL_LIMIT, work).await;
         let ended = match &run.refusal {
-            Some(pattern) => refused_as_wanted(pattern, ended),
+            Some(pattern) => refused_as_wanted("cluster", pattern, ended),
             None => ended,
         };
         match ended {
@@ -298,6 +299,23 @@ impl Unit {
             }
             let mut availability = Vec::new();
             let outcome = match &step.action {
+                StepAction::Refused { refusal, .. } => {
+                    enter(Phase::Change);
+                    if self.intent(Act::Change).await.is_err() {
+                        return;
+                    }
+                    let run = self.run();
+                    let work = self.world.attempt(run, &step.case, &step.target);
+                    let tried = self.guarded(&format!("`{}`", step.case), CALL_LIMIT, work).await;
+                    match refused_as_wanted("change", refusal, tried) {
+                        Ok(note) => Outcome::Passed { note },
+                        Err(failure) => {
+                            // Whatever the cluster is now, it is not what the next step thinks.
+                            blocked = Some(format!("{} failed", step.case));
+                            failed(failure)
+                        }
+                    }
+                }
                 StepAction::Skip(reason) => Outcome::Skipped { reason: reason.clone() },
                 StepAction::Check(name) => {
                     enter(Phase::Check);
@@ -538,34 +556,6 @@ fn case(name: &str) -> CaseId {
 
 fn failed(failure: Failure) -> Outcome {
     Outcome::Failed { failure, expected: None }
-}
-
-/// The verdict on a cluster that has an invalid value: it is to be refused, and with the words that are expected.
-fn refused_as_wanted(pattern: &str, ended: Result<String, Failure>) -> Result<String, Failure> {
-    let failed = |summary: String| Err(Failure::new(FailureClass::CheckFailed, summary));
-    let regex = match regex::Regex::new(pattern) {
-        Ok(regex) => regex,
-        Err(error) => {
-            let words = format!("the pattern of the refusal cannot be used: {error}");
-            return Err(Failure::new(FailureClass::Harness, words));
-        }
-    };
-    match ended {
-        Ok(note) => {
-            failed(format!("the cluster was to be refused (`{pattern}`), but it was accepted: {note}"))
-        }
-        Err(failure) if !matches!(failure.class, FailureClass::Refused | FailureClass::Terminal) => {
-            Err(failure)
-        }
-        Err(failure) if regex.is_match(&failure.summary) => {
-            Ok(format!("refused, as it must be: {}", failure.summary))
-        }
-        Err(failure) => {
-            let summary =
-                format!("refused, but not with the expected words `{pattern}`: {}", failure.summary);
-            Err(Failure { class: FailureClass::CheckFailed, summary, ..failure })
-        }
-    }
 }
 
 /// The cause of a unit's failure says in which case it came up.

@@ -83,13 +83,13 @@ impl World {
     ///
     /// # Errors
     /// See the providers.
-    pub async fn prepare(&self) -> Result<(), Failure> {
+    pub async fn prepare(&self, on_why: impl FnMut(&Why) + Send) -> Result<(), Failure> {
         match self {
             Self::Capi(world) => {
                 if let Some(project) = &world.project {
                     project.look().await?;
                 }
-                world.capi.prepare().await
+                world.capi.prepare(on_why).await
             }
             Self::Scripted(scripted) => scripted.prepare().await,
         }
@@ -219,6 +219,20 @@ impl World {
         (ended.map(|()| facts(target)), seen.into_iter().collect())
     }
 
+    /// Tries a change that must be refused, and does not wait for what comes of it. Gives what was accepted.
+    ///
+    /// # Errors
+    /// It was refused, or there was no answer.
+    pub async fn attempt(&self, run: &PlannedRun, case: &CaseId, target: &Target) -> Result<String, Failure> {
+        match self {
+            Self::Capi(world) => {
+                world.capi.apply(run, target).await.map_err(|error| error.failure())?;
+            }
+            Self::Scripted(scripted) => scripted.attempt(run, &case.0).await?,
+        }
+        Ok(format!("the cluster goes to {} with {}", target.release.class, target.release.kubernetes))
+    }
+
     /// Carries out a check.
     pub async fn check(
         &self,
@@ -309,6 +323,7 @@ impl World {
                         logs: &memory.logs,
                         addons: &memory.addons.records.lines(),
                         cloud: &cloud,
+                        releases: &world.capi.releases(),
                         redactor: &world.redactor,
                     },
                 );

@@ -33,7 +33,8 @@ pub(super) mod keys {
         "after",
     ];
     pub const CREDENTIALS: &[&str] = &["cloud", "deliver"];
-    pub const STACK: &[&str] = &["provider", "name", "source", "via"];
+    pub const STACK: &[&str] = &["provider", "name", "source", "next", "other", "via"];
+    pub const OTHER: &[&str] = &["name", "source"];
     pub const SOURCE: &[&str] = &["directory", "build", "release", "from"];
     pub const VALUE: &[&str] = &[
         "name",
@@ -54,7 +55,7 @@ pub(super) mod keys {
     pub const GROUP: &[&str] = &["of", "strength"];
     pub const EXCLUDE: &[&str] = &["when", "because"];
     pub const EXPECT: &[&str] = &["check", "verdict", "when", "because", "until"];
-    pub const CHANGE: &[&str] = &["scale", "upgrade"];
+    pub const CHANGE: &[&str] = &["scale", "upgrade", "refusal"];
     pub const SCALE: &[&str] = &["workers", "controlPlanes"];
     pub const TIMEOUTS: &[&str] = &["provision", "check", "change", "delete"];
     pub const COST: &[&str] = &[
@@ -240,6 +241,9 @@ impl Decoder<'_> {
             self.problem(node.span, "`checks` is empty", "a scenario without checks says nothing; name one");
         }
         let changes = self.changes(spec, &mut positions);
+        if let (Some(stack), Some((changes, _))) = (&stack, &changes) {
+            self.goals(stack, changes, &positions);
+        }
         let expect = self.expect(spec, &table);
         let timeouts = self.timeouts(spec);
         let provider = stack.as_ref().map(|stack| stack.provider);
@@ -250,6 +254,7 @@ impl Decoder<'_> {
         if let (Some(exclude), Some(include)) = (&exclude, &include) {
             self.contradictions(&table, exclude, include, &positions);
         }
+        let (changes, refusals) = changes?;
         Some(Scenario {
             name: name?,
             file: self.source.file().to_owned(),
@@ -260,7 +265,8 @@ impl Decoder<'_> {
             include: include?,
             workers: workers?,
             checks: checks?,
-            changes: changes?,
+            changes,
+            refusals,
             expect: expect?,
             timeouts: timeouts?,
             credentials: credentials?,

@@ -1,7 +1,7 @@
 //! The files themselves: the only part of this module that touches the disk.
 
-use super::problem::{Problem, Problems, SourceText, quote};
-use super::{Known, MAX_FILE, Scenario, parse_bytes, text};
+use super::problem::{Problem, Problems, SourceText, Span, quote};
+use super::{Known, MAX_FILE, Scenario, StackSelector, parse_bytes, text};
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,8 @@ pub fn load(paths: &[PathBuf], known: &Known<'_>) -> Result<Vec<Scenario>, Probl
     for file in files(paths, &mut problems) {
         match read(&file).map_err(|p| vec![p]).and_then(|bytes| parse_bytes(&bytes, &file, known)) {
             Ok(scenario) => {
-                problems.extend(known.root.as_deref().and_then(|root| outside(&scenario, root)));
+                problems
+                    .extend(known.root.as_deref().map(|root| outside(&scenario, root)).unwrap_or_default());
                 scenarios.push(scenario);
             }
             Err(found) => problems.extend(found),
@@ -125,12 +126,21 @@ fn read(file: &Path) -> Result<Vec<u8>, Problem> {
 }
 
 /// A directory that leaves the root once links are followed. What does not exist leads nowhere; the stack says so.
-fn outside(scenario: &Scenario, root: &Path) -> Option<Problem> {
-    let directory = scenario.stack.directory.canonicalize().ok()?;
-    let inside = root.canonicalize().is_ok_and(|root| directory.starts_with(root));
-    (!inside).then(|| {
-        scenario
-            .problem(scenario.positions.directory, "the directory leads out of the allowed one")
-            .hint(format!("stacks of this command must be inside {}", quote(&root.to_string_lossy())))
-    })
+fn outside(scenario: &Scenario, root: &Path) -> Vec<Problem> {
+    let (stack, positions) = (&scenario.stack, &scenario.positions);
+    let all = [
+        (Some(stack), positions.directory),
+        (stack.next.as_deref(), positions.next),
+        (stack.other.as_deref(), positions.other),
+    ];
+    let problem = |(stack, at): (Option<&StackSelector>, Span)| {
+        let directory = stack?.directory.canonicalize().ok()?;
+        let inside = root.canonicalize().is_ok_and(|root| directory.starts_with(root));
+        (!inside).then(|| {
+            scenario
+                .problem(at, "the directory leads out of the allowed one")
+                .hint(format!("stacks of this command must be inside {}", quote(&root.to_string_lossy())))
+        })
+    };
+    all.into_iter().filter_map(problem).collect()
 }

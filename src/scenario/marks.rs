@@ -127,7 +127,8 @@ fn yes(d: &mut Decoder<'_>, node: &Node, what: &str) -> bool {
     yes
 }
 
-fn refusal(d: &mut Decoder<'_>, node: &Node) -> Option<Pattern> {
+/// What the message of a refusal must match.
+pub(super) fn refusal(d: &mut Decoder<'_>, node: &Node) -> Option<Pattern> {
     let text = d.string(node, "`refusal`")?;
     let regex = regex::RegexBuilder::new(text).size_limit(1 << 20).nest_limit(32).build();
     match regex {

@@ -113,6 +113,8 @@ pub struct Scenario {
     pub checks: Vec<CheckName>,
     /// Changes, in order.
     pub changes: Vec<Change>,
+    /// What the refusal of a change must say, of those that must be refused.
+    pub refusals: Vec<(Change, Pattern)>,
     /// Known trouble.
     pub expect: Vec<Expectation>,
     /// Deadlines of the phases.
@@ -143,6 +145,10 @@ pub struct Positions {
     pub stack: Span,
     /// `spec.stack.source.directory`, or `release`
     pub directory: Span,
+    /// The same of `spec.stack.next`.
+    pub next: Span,
+    /// The same of `spec.stack.other`.
+    pub other: Span,
     /// `spec.cover`
     pub cover: Span,
     /// `spec.workers`
@@ -201,6 +207,10 @@ pub struct StackSelector {
     pub published: Option<Published>,
     /// Who brings the ClusterClass and the add-ons into being.
     pub via: Via,
+    /// Where the release is that clusters are upgraded to without another minor.
+    pub next: Option<Box<StackSelector>>,
+    /// Another stack, to which no cluster may go.
+    pub other: Option<Box<StackSelector>>,
 }
 
 /// Who makes a release.
@@ -385,9 +395,32 @@ pub enum Change {
     ScaleControlPlanes(u32),
     /// Upgrade to the next Kubernetes minor that the stack has.
     UpgradeNextMinor,
+    /// Upgrade to the next release of the same minor.
+    UpgradeNextRelease,
+    /// Go to the minor after the next, which must be refused.
+    UpgradeSkipMinor,
+    /// Go back to the minor before, which must be refused.
+    UpgradePreviousMinor,
+    /// Go to another stack, which must be refused.
+    UpgradeOtherStack,
 }
 
 impl Change {
+    /// What `upgrade` may go to, each with its word in scenario files.
+    pub const UPGRADES: [(&'static str, Self); 5] = [
+        ("next-minor", Self::UpgradeNextMinor),
+        ("next-release", Self::UpgradeNextRelease),
+        ("skip-minor", Self::UpgradeSkipMinor),
+        ("previous-minor", Self::UpgradePreviousMinor),
+        ("other-stack", Self::UpgradeOtherStack),
+    ];
+
+    /// Whether it is a mistake that must be refused.
+    #[must_use]
+    pub const fn must_be_refused(self) -> bool {
+        matches!(self, Self::UpgradeSkipMinor | Self::UpgradePreviousMinor | Self::UpgradeOtherStack)
+    }
+
     /// The name in case ids: `scale-workers-3`, `scale-control-planes-3`, `upgrade-next-minor`.
     #[must_use]
     pub fn name(self) -> String {
@@ -395,6 +428,10 @@ impl Change {
             Self::ScaleWorkers(n) => format!("scale-workers-{n}"),
             Self::ScaleControlPlanes(n) => format!("scale-control-planes-{n}"),
             Self::UpgradeNextMinor => "upgrade-next-minor".into(),
+            Self::UpgradeNextRelease => "upgrade-next-release".into(),
+            Self::UpgradeSkipMinor => "upgrade-skip-minor".into(),
+            Self::UpgradePreviousMinor => "upgrade-previous-minor".into(),
+            Self::UpgradeOtherStack => "upgrade-other-stack".into(),
         }
     }
 }

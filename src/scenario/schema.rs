@@ -137,9 +137,23 @@ struct Stack {
     #[schemars(regex(pattern = r"^[a-z0-9]+$"), length(max = 30))]
     name: String,
     source: Source,
+    /// Where the release is that `upgrade: next-release` goes to, of the same stack.
+    next: Option<Source>,
+    /// Another stack, which `upgrade: other-stack` must not get to.
+    other: Option<OtherStack>,
     /// Who brings the release into being: the harness, unless said otherwise, or the Cluster Stack Operator.
     #[schemars(extend("enum" = ["harness", "operator"]))]
     via: Option<String>,
+}
+
+/// Another stack of the same provider.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct OtherStack {
+    /// The name without provider and minor.
+    #[schemars(regex(pattern = r"^[a-z0-9]+$"), length(max = 30))]
+    name: String,
+    source: Source,
 }
 
 /// Where the stack is found: in a folder, or as releases.
@@ -360,12 +374,15 @@ enum ValueRef {
 
 /// Something that is done to a running cluster.
 #[derive(JsonSchema)]
-#[schemars(deny_unknown_fields, extend("minProperties" = 1, "maxProperties" = 1))]
+#[schemars(deny_unknown_fields, extend("oneOf" = [{"required": ["scale"]}, {"required": ["upgrade"]}]))]
 struct Change {
     scale: Option<Scale>,
-    /// To the next minor that the stack has.
-    #[schemars(extend("const" = "next-minor"))]
+    /// To the next minor that the stack has, or to the next release of the same minor. The others must be refused.
+    #[schemars(extend("enum" = ["next-minor", "next-release", "skip-minor", "previous-minor", "other-stack"]))]
     upgrade: Option<String>,
+    /// A regular expression that the message of the refusal matches, for changes that must be refused.
+    #[schemars(length(min = 1, max = 256))]
+    refusal: Option<String>,
 }
 
 /// Scale one kind of Machine.
@@ -499,6 +516,7 @@ mod tests {
             ("Spec", keys::SPEC),
             ("Stack", keys::STACK),
             ("Source", keys::SOURCE),
+            ("OtherStack", keys::OTHER),
             ("SwitchValue", keys::VALUE),
             ("Requires", keys::REQUIRES),
             ("Strength", keys::COVER),

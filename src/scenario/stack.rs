@@ -34,11 +34,55 @@ impl Decoder<'_> {
             positions.stack = node.span;
             self.name(node, "the stack name", StackName::new)
         });
-        let source = self.source(&stack, positions);
-        let root = self.known.root.clone();
-        let via = self.via(&stack);
-        let Source { directory, build, published } = source?;
-        Some(StackSelector { provider: provider?, name: name?, directory, root, build, published, via: via? })
+        let hint = "write `source: {directory: path/to/stack}`, relative to this file, or \
+                    `source: {release: openstack-scs-1-34-v1, from: oci://host/repository}`";
+        let node = self.required(&stack, "source", "`stack`", hint);
+        let source = node.and_then(|node| {
+            let at = stack.entry("source").map_or(node.span, |e| e.key_span);
+            self.source(node, at, &mut positions.directory)
+        });
+        let next = match stack.entry("next") {
+            None => Some(None),
+            Some(entry) => self.source(&entry.value, entry.key_span, &mut positions.next).map(Some),
+        };
+        let other = match stack.entry("other") {
+            None => Some(None),
+            Some(entry) => self.other(&entry.value, entry.key_span, name.as_ref(), positions).map(Some),
+        };
+        let via = self.via(&stack)?;
+        let (provider, name, root) = (provider?, name?, self.known.root.clone());
+        let of = |name: StackName, source: Source| {
+            let (root, Source { directory, build, published }) = (root.clone(), source);
+            StackSelector { provider, name, directory, root, build, published, via, next: None, other: None }
+        };
+        let next = next?.map(|source| Box::new(of(name.clone(), source)));
+        let other = other?.map(|(name, source)| Box::new(of(name, source)));
+        Some(StackSelector { next, other, ..of(name, source?) })
+    }
+
+    /// Another stack of the same provider.
+    fn other(
+        &mut self,
+        node: &Node,
+        at: Span,
+        name: Option<&StackName>,
+        positions: &mut Positions,
+    ) -> Option<(StackName, Source)> {
+        let other = self.map(node, at, "`other`", keys::OTHER)?;
+        let own = self.required(&other, "name", "`other`", "the name of another stack, e.g. `scs2`");
+        let own = own.and_then(|node| {
+            let own = self.name(node, "the stack name", StackName::new)?;
+            if Some(&own) == name {
+                self.problem(node.span, "this is the stack itself", "name another stack");
+                return None;
+            }
+            Some(own)
+        });
+        let hint = "write `source: {directory: path/to/stack}`, relative to this file";
+        let node = self.required(&other, "source", "`other`", hint)?;
+        let at = other.entry("source").map_or(node.span, |e| e.key_span);
+        let source = self.source(node, at, &mut positions.other);
+        Some((own?, source?))
     }
 
     /// Who brings the release into being.
@@ -56,11 +100,11 @@ impl Decoder<'_> {
         }
     }
 
-    fn source(&mut self, stack: &Fields<'_>, positions: &mut Positions) -> Option<Source> {
+    /// Where a stack is; `place` becomes that of the directory, or of the release.
+    fn source(&mut self, node: &Node, at: Span, place: &mut Span) -> Option<Source> {
         let hint = "write `source: {directory: path/to/stack}`, relative to this file, or \
                     `source: {release: openstack-scs-1-34-v1, from: oci://host/repository}`";
-        let node = self.required(stack, "source", "`stack`", hint)?;
-        let at = stack.entry("source").map_or(node.span, |e| e.key_span);
+        *place = at;
         let source = self.map(node, at, "`source`", keys::SOURCE)?;
         let Some(release) = source.entry("release") else {
             if let Some(entry) = source.entry("from") {
@@ -69,7 +113,7 @@ impl Decoder<'_> {
                 return None;
             }
             let node = self.required(&source, "directory", "`source`", hint)?;
-            positions.directory = node.span;
+            *place = node.span;
             let text = self.string(node, "`directory`")?.to_owned();
             let directory = self.directory(&text, node.span, "`directory`")?;
             let build = match source.entry("build").map(|entry| &entry.value) {
@@ -86,7 +130,7 @@ impl Decoder<'_> {
             };
             return Some(Source { directory, build, published: None });
         };
-        positions.directory = release.value.span;
+        *place = release.value.span;
         for key in ["directory", "build"] {
             if let Some(entry) = source.entry(key) {
                 let message = format!("`{key}` cannot stand beside `release`, which is built already");

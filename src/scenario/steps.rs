@@ -2,14 +2,18 @@
 
 use super::decode::{Decoder, Fields};
 use super::document::keys;
-use super::problem::{name_hint, quote};
+use super::marks::refusal;
+use super::problem::{name_hint, one_of, quote};
 use super::tree::{Kind, Node};
-use super::{Change, MAX_WORKERS, Positions, Timeouts};
+use super::{Change, MAX_WORKERS, Pattern, Positions, StackSelector, Timeouts};
 use crate::types::{CheckName, parse_duration};
 use std::time::Duration;
 
 const MAX_CHECKS: usize = 256;
 const MAX_CHANGES: usize = 32;
+
+/// Changes, and what the refusals of some of them must say.
+type Changes = (Vec<Change>, Vec<(Change, Pattern)>);
 
 impl Decoder<'_> {
     /// Names of checks and groups that exist.
@@ -41,17 +45,22 @@ impl Decoder<'_> {
         complete.then_some(checks)
     }
 
-    pub(super) fn changes(&mut self, spec: &Fields<'_>, positions: &mut Positions) -> Option<Vec<Change>> {
+    /// The changes, and what the refusals of some of them must say.
+    pub(super) fn changes(&mut self, spec: &Fields<'_>, positions: &mut Positions) -> Option<Changes> {
         let Some(node) = spec.get("changes") else {
-            return Some(Vec::new());
+            return Some(Changes::default());
         };
         let hint = "write e.g. `[{scale: {workers: 3}}, {upgrade: next-minor}]`";
         let items = self.list(node, "`changes`", MAX_CHANGES, hint)?;
         positions.changes = items.iter().map(|item| item.span).collect();
-        let mut changes: Vec<Change> = Vec::new();
+        let (mut changes, mut refusals): Changes = Changes::default();
         let mut complete = true;
         for item in items {
-            match self.change(item) {
+            let change = self.change(item);
+            match change.map(|(change, refusal)| {
+                refusals.extend(refusal.map(|refusal| (change, refusal)));
+                change
+            }) {
                 Some(change) if changes.contains(&change) => {
                     let message = format!("the change `{}` is given twice", change.name());
                     self.problem(item.span, message, "a change is made once; its results are named after it");
@@ -60,12 +69,66 @@ impl Decoder<'_> {
                 None => complete = false,
             }
         }
-        complete.then_some(changes)
+        complete.then_some((changes, refusals))
     }
 
-    fn change(&mut self, item: &Node) -> Option<Change> {
+    /// Where changes go must be given, and what is given must be gone to.
+    pub(super) fn goals(&mut self, stack: &StackSelector, changes: &[Change], positions: &Positions) {
+        let goals = [
+            ("next", "next-release", Change::UpgradeNextRelease, &stack.next, positions.next),
+            ("other", "other-stack", Change::UpgradeOtherStack, &stack.other, positions.other),
+        ];
+        for (key, word, change, given, at) in goals {
+            match (changes.iter().position(|c| *c == change), given) {
+                (Some(number), None) => {
+                    let span = positions.changes.get(number).copied().unwrap_or_default();
+                    let message = format!("`upgrade: {word}` goes to `stack.{key}`, and there is none");
+                    let hint = if key == "next" {
+                        "write `next: {directory: path/to/stack}` beside `source`: the release that comes after it"
+                    } else {
+                        "write `other: {name: scs2, source: {directory: path/to/stack}}` beside `source`"
+                    };
+                    self.problem(span, message, hint);
+                }
+                (None, Some(_)) => {
+                    let message = format!("`stack.{key}` is given, and no change goes there");
+                    self.problem(at, message, format!("write `{{upgrade: {word}}}` among `changes`"));
+                }
+                (Some(_), Some(_)) | (None, None) => {}
+            }
+        }
+    }
+
+    fn change(&mut self, item: &Node) -> Option<(Change, Option<Pattern>)> {
         let hint = "write `{scale: {workers: 3}}`, `{scale: {controlPlanes: 3}}` or `{upgrade: next-minor}`";
-        let change = self.map(item, item.span, "a change", keys::CHANGE)?;
+        let fields = self.map(item, item.span, "a change", keys::CHANGE)?;
+        let change = self.goal(item, &fields, hint)?;
+        let refusal = match (change.must_be_refused(), fields.entry("refusal")) {
+            (true, Some(entry)) => Some(refusal(self, &entry.value)?),
+            (true, None) => {
+                let message =
+                    format!("`{}` must be refused, and nothing says with which words", change.name());
+                self.problem(
+                    item.span,
+                    message,
+                    "write `refusal: REGEX`, which the message of the refusal matches",
+                );
+                return None;
+            }
+            (false, Some(entry)) => {
+                let message =
+                    format!("`refusal` is for changes that must be refused, and `{}` is none", change.name());
+                let refused = Change::UPGRADES.into_iter().filter(|(_, change)| change.must_be_refused());
+                let hint = format!("such changes are upgrades to {}", one_of(refused.map(|(word, _)| word)));
+                self.problem(entry.key_span, message, hint);
+                return None;
+            }
+            (false, None) => None,
+        };
+        Some((change, refusal))
+    }
+
+    fn goal(&mut self, item: &Node, change: &Fields<'_>, hint: &str) -> Option<Change> {
         match (change.entry("scale"), change.get("upgrade")) {
             (Some(scale), None) => {
                 let what = self.map(&scale.value, scale.key_span, "`scale`", keys::SCALE)?;
@@ -83,12 +146,13 @@ impl Decoder<'_> {
             }
             (None, Some(to)) => {
                 let text = self.string(to, "`upgrade`")?;
-                if text != "next-minor" {
-                    let message = format!("`upgrade` goes to `next-minor`, not to {}", quote(text));
-                    self.problem(to.span, message, "write `upgrade: next-minor`");
-                    return None;
+                let found = Change::UPGRADES.into_iter().find(|(word, _)| *word == text);
+                if found.is_none() {
+                    let words = Change::UPGRADES.map(|(word, _)| word);
+                    let message = format!("no upgrade goes to {}", quote(text));
+                    self.problem(to.span, message, name_hint(text, words));
                 }
-                Some(Change::UpgradeNextMinor)
+                found.map(|(_, change)| change)
             }
             // The unknown key says it all.
             (None, None) if change.has_unknown() => None,

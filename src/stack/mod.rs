@@ -45,6 +45,11 @@ pub struct Stack {
     pub minors: Vec<KubernetesMinor>,
     /// One release for each minor that was asked for, oldest first.
     pub releases: Vec<StackRelease>,
+    /// Releases of the same stack that come after those, one for each minor that was asked for; none when nothing is
+    /// upgraded within a minor.
+    pub next: Vec<StackRelease>,
+    /// Releases of another stack, to which no cluster may go.
+    pub other: Vec<StackRelease>,
 }
 
 /// One minor of a stack, rendered.
@@ -90,8 +95,24 @@ impl Stack {
     /// The release of a minor.
     #[must_use]
     pub fn release(&self, minor: KubernetesMinor) -> Option<&StackRelease> {
-        self.releases.iter().find(|r| r.kubernetes.minor() == minor)
+        of_minor(&self.releases, minor)
     }
+
+    /// The release that comes after that of the same minor.
+    #[must_use]
+    pub fn next_release(&self, minor: KubernetesMinor) -> Option<&StackRelease> {
+        of_minor(&self.next, minor)
+    }
+
+    /// The release of the other stack.
+    #[must_use]
+    pub fn other_release(&self, minor: KubernetesMinor) -> Option<&StackRelease> {
+        of_minor(&self.other, minor)
+    }
+}
+
+fn of_minor(releases: &[StackRelease], minor: KubernetesMinor) -> Option<&StackRelease> {
+    releases.iter().find(|release| release.kubernetes.minor() == minor)
 }
 
 /// One thing that is wrong with the folder of a stack.

@@ -66,6 +66,8 @@ pub async fn render_with(
         directory: source.directory.clone(),
         minors: source.minors().collect(),
         releases,
+        next: Vec::new(),
+        other: Vec::new(),
     })
 }
 

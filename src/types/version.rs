@@ -26,6 +26,15 @@ impl KubernetesMinor {
         Self { major: self.major, minor: self.minor + 1 }
     }
 
+    /// The minor before it; none before the first.
+    #[must_use]
+    pub const fn previous(self) -> Option<Self> {
+        match self.minor.checked_sub(1) {
+            Some(minor) => Some(Self { major: self.major, minor }),
+            None => None,
+        }
+    }
+
     /// As in Cluster Stack release names: `1-34`.
     #[must_use]
     pub fn dashed(self) -> String {

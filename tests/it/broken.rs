@@ -79,7 +79,7 @@ impl Bench {
         let api = Api::from_file(kubeconfig).await.unwrap();
         let plan = Arc::new(plan());
         let capi = Capi::start(api.clone(), plan.clone());
-        capi.prepare().await.unwrap_or_else(|failure| panic!("{failure:?}"));
+        capi.prepare(|_| {}).await.unwrap_or_else(|failure| panic!("{failure:?}"));
         Self { api, capi, plan, began: Instant::now() }
     }
 

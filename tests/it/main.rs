@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests are tests")]
 
+mod addons;
 mod broken;
 mod changed;
 mod cli;
@@ -34,7 +35,9 @@ mod schema;
 mod secrets;
 mod stack;
 mod stacks;
+mod stand_in;
 mod store;
 mod support;
 mod tidy;
+mod upgrades;
 mod zuul;

@@ -63,6 +63,8 @@ pub fn plan_of(scenario: &Scenario, release: StackRelease) -> Plan {
         directory: ".".into(),
         minors: vec![release.kubernetes.minor()],
         releases: vec![release],
+        next: vec![],
+        other: vec![],
     };
     let options = PlanOptions {
         namespace: manifest::namespace_name(&run).unwrap(),

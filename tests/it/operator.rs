@@ -1,231 +1,31 @@
-//! The contract with the Cluster Stack Operator, against its real definitions on the real API server of a testbed. The
-//! operator itself is not here: [`StandIn`] stands in for it and plays what is documented of it, the misleading parts
-//! included. What holds against it says nothing about the operator's own code.
+//! The contract with the Cluster Stack Operator, against its real definitions on the real API server of a testbed, with real
+//! webhooks and hooks. The operator itself is not here: [`StandIn`] stands in for it and plays what is documented of it, the
+//! misleading parts included. What holds against it says nothing about the operator's own code.
 //!
 //! Needs a testbed that was started with `--crds` of the operator, and to be inside its network: `.ci/operator` sees to both.
 
-use crate::support;
-use futures::StreamExt;
-use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
-use kube::core::{ApiResource, GroupVersionKind};
-use kube::runtime::watcher;
-use kube::{Client, ResourceExt};
-use serde_json::{Value, json};
-use stack_e2e::cluster::{Api, ObjectExt};
+use crate::addons::{carry_out, failed, outcome, passed, plan_of, rendered, scenario};
+use crate::stand_in::{Plays, Published, StandIn};
+use crate::{support, upgrades};
+use serde_json::Value;
+use stack_e2e::cluster::Api;
 use stack_e2e::event::{Cleanliness, Outcome};
 use stack_e2e::plan::{AddonStep, OperatorRelease, Plan, Step, StepAction};
-use stack_e2e::provider::capi::Capi;
+use stack_e2e::provider::capi::{Capi, find_left, sweep};
 use stack_e2e::provider::manifest;
 use stack_e2e::results::RunReport;
-use stack_e2e::run::{CapiWorld, Signal, World, run};
-use stack_e2e::stack::ReleaseAddons;
 use stack_e2e::stack::addon::Hook;
-use stack_e2e::types::{CaseId, CheckName, ProviderKind, Redactor, Release, RunId};
+use stack_e2e::stack::{ReleaseAddons, Stack, StackRelease};
+use stack_e2e::types::{CaseId, CheckName, ProviderKind, Release, RunId};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
 
 const CLASS: &str = "embedded-scs-1-34-v1";
 const KUBERNETES: &str = "v1.34.7";
 const STACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/stacks/embedded/scs");
-
-/// How the stand-in behaves, beyond what it always does: a ClusterStack is Ready before there is any release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Plays {
-    /// As documented, and to the end.
-    Well,
-    /// Its release is never downloaded.
-    ReleaseStuck,
-    /// Its release says ready and Ready, and that what it needs is not.
-    ReleaseStale,
-    /// A stage waits for a condition that never holds.
-    StageStuck,
-}
-
-/// Stands in for the operator in one namespace. Nothing of it is the operator's code.
-struct StandIn {
-    client: Client,
-    namespace: String,
-    plays: Plays,
-}
-
-impl StandIn {
-    fn api(&self, api_version: &str, kind: &str) -> kube::Api<DynamicObject> {
-        let (group, version) = api_version.split_once('/').unwrap();
-        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-        kube::Api::namespaced_with(self.client.clone(), &self.namespace, &resource)
-    }
-
-    fn own(&self, kind: &str) -> kube::Api<DynamicObject> {
-        self.api("clusterstack.x-k8s.io/v1alpha1", kind)
-    }
-
-    async fn status(&self, kind: &str, name: &str, status: Value) {
-        let patch = Patch::Merge(json!({"status": status}));
-        let _ = self.own(kind).patch_status(name, &PatchParams::default(), &patch).await;
-    }
-
-    async fn play(self) {
-        let stacks = watcher(self.own("ClusterStack"), watcher::Config::default());
-        let releases = watcher(self.own("ClusterStackRelease"), watcher::Config::default());
-        let clusters = watcher(self.api("cluster.x-k8s.io/v1beta2", "Cluster"), watcher::Config::default());
-        let mut seen = futures::stream::select(stacks.boxed(), releases.boxed());
-        let mut clusters = clusters.boxed();
-        loop {
-            tokio::select! {
-                Some(event) = seen.next() => {
-                    if let Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) = event {
-                        match object.data.pointer("/spec/versions") {
-                            Some(_) if !object.is_deleting() => self.stack(&object).await,
-                            None => self.release(&object).await,
-                            Some(_) => {}
-                        }
-                    }
-                }
-                Some(event) = clusters.next() => {
-                    if let Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object)) = event {
-                        self.cluster(&object).await;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Ready as soon as releases are created, which means nothing.
-    async fn stack(&self, stack: &DynamicObject) {
-        self.status(
-            "ClusterStack",
-            &stack.name_any(),
-            json!({"conditions": [condition("Ready", "True", "")]}),
-        )
-        .await;
-        for version in stack.data["spec"]["versions"].as_array().unwrap() {
-            let name = format!("{}-{}", stack.name_any(), version.as_str().unwrap().replace('.', "-"));
-            if self.own("ClusterStackRelease").get_opt(&name).await.unwrap().is_some() {
-                continue;
-            }
-            sleep(Duration::from_secs(1)).await;
-            let release = json!({
-                "apiVersion": "clusterstack.x-k8s.io/v1alpha1", "kind": "ClusterStackRelease",
-                "metadata": {
-                    "name": name, "namespace": self.namespace,
-                    "finalizers": ["clusterstackrelease.clusterstack.x-k8s.io"],
-                    "ownerReferences": [{"apiVersion": "clusterstack.x-k8s.io/v1alpha1", "kind": "ClusterStack",
-                        "name": stack.name_any(), "uid": stack.uid().unwrap()}],
-                },
-            });
-            let release = serde_json::from_value(release).unwrap();
-            self.own("ClusterStackRelease").create(&PostParams::default(), &release).await.unwrap();
-        }
-    }
-
-    async fn release(&self, release: &DynamicObject) {
-        let name = release.name_any();
-        if release.is_deleting() {
-            let patch = Patch::Merge(json!({"metadata": {"finalizers": null}}));
-            let _ = self.own("ClusterStackRelease").patch(&name, &PatchParams::default(), &patch).await;
-            return;
-        }
-        if release.data.pointer("/status/conditions").is_some() {
-            return;
-        }
-        let mut conditions = match self.plays {
-            Plays::ReleaseStuck => {
-                let condition =
-                    condition("ClusterStackReleaseDownloaded", "False", "release assets not downloaded yet");
-                self.status("ClusterStackRelease", &name, json!({"ready": false, "conditions": [condition]}))
-                    .await;
-                return;
-            }
-            Plays::ReleaseStale => {
-                vec![condition("ProviderClusterStackReleaseReady", "False", "the node image is gone")]
-            }
-            Plays::Well | Plays::StageStuck => vec![condition("HelmChartApplied", "True", "")],
-        };
-        conditions.push(condition("Ready", "True", ""));
-        let status = json!({"ready": true, "kubernetesVersion": KUBERNETES, "conditions": conditions});
-        self.status("ClusterStackRelease", &name, status).await;
-        // The class comes later than its release is Ready.
-        sleep(Duration::from_secs(2)).await;
-        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/stacks/rendered/embedded-scs-1-34.yaml");
-        let mut objects: Vec<Value> =
-            serde_saphyr::from_multiple(&std::fs::read_to_string(file).unwrap()).unwrap();
-        objects.sort_by_key(|object| object["kind"] == "ClusterClass");
-        for mut object in objects {
-            object["metadata"]["namespace"] = self.namespace.clone().into();
-            let text = |key: &str| object[key].as_str().unwrap().to_owned();
-            let api = self.api(&text("apiVersion"), &text("kind"));
-            let params = PatchParams::apply("stand-in").force();
-            api.patch(object["metadata"]["name"].as_str().unwrap(), &params, &Patch::Apply(&object))
-                .await
-                .unwrap();
-        }
-    }
-
-    async fn cluster(&self, cluster: &DynamicObject) {
-        let name = format!("cluster-addon-{}", cluster.name_any());
-        let addons = self.own("ClusterAddon");
-        let Some(addon) = addons.get_opt(&name).await.unwrap() else {
-            let reference = json!({"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster",
-                "name": cluster.name_any(), "uid": cluster.uid().unwrap()});
-            let mut spec = reference.clone();
-            spec["namespace"] = self.namespace.clone().into();
-            let addon = json!({
-                "apiVersion": "clusterstack.x-k8s.io/v1alpha1", "kind": "ClusterAddon",
-                "metadata": {"name": name, "namespace": self.namespace, "ownerReferences": [reference]},
-                "spec": {"clusterRef": spec},
-            });
-            addons.create(&PostParams::default(), &serde_json::from_value(addon).unwrap()).await.unwrap();
-            return;
-        };
-        if !cluster.is_true("ControlPlaneInitialized")
-            || !addon.text("/spec/clusterStack").is_empty()
-            || cluster.is_deleting()
-        {
-            return;
-        }
-        let spec = |spec: Value| Patch::Merge(json!({"spec": spec}));
-        let hook = Hook::AfterControlPlaneInitialized.as_str();
-        if addons.patch(&name, &PatchParams::default(), &spec(json!({"hook": hook}))).await.is_err() {
-            return;
-        }
-        let stages = ["cni", "ccm", "metrics-server"];
-        for current in 0..stages.len() {
-            let phase = |at: usize| match at.cmp(&current) {
-                std::cmp::Ordering::Less => "done",
-                std::cmp::Ordering::Equal => "waitingForPostCondition",
-                std::cmp::Ordering::Greater => "Pending",
-            };
-            let all: Vec<Value> = stages
-                .iter()
-                .enumerate()
-                .map(|(at, stage)| json!({"name": stage, "action": "apply", "phase": phase(at)}))
-                .collect();
-            let waiting =
-                condition("EvaluatedCEL", "False", "failed to successfully evaluate post condition");
-            let status = json!({"ready": false, "stages": all, "conditions": [waiting]});
-            self.status("ClusterAddon", &name, status).await;
-            if self.plays == Plays::StageStuck && current == 2 {
-                return;
-            }
-            sleep(Duration::from_millis(300)).await;
-        }
-        let _ = addons
-            .patch(&name, &PatchParams::default(), &spec(json!({"hook": "", "clusterStack": CLASS})))
-            .await;
-        let status = json!({"ready": true, "stages": [], "conditions": [condition("Ready", "True", "")]});
-        self.status("ClusterAddon", &name, status).await;
-    }
-}
-
-fn condition(kind: &str, status: &str, message: &str) -> Value {
-    let severity = if status == "False" { json!("Info") } else { json!("") };
-    json!({"type": kind, "status": status, "reason": "StandIn", "message": message, "severity": severity,
-        "lastTransitionTime": "2026-01-01T00:00:00Z"})
-}
 
 /// One cluster with its add-ons, by the operator's way.
 fn plan(provision: u64) -> Plan {
@@ -267,48 +67,85 @@ fn plan(provision: u64) -> Plan {
     plan
 }
 
-/// A run by the operator's way with a stand-in that plays so; nothing when there is no testbed for it.
-async fn played(plays: Plays, provision: u64) -> Option<RunReport> {
+/// The API server of a testbed with the operator's definitions.
+async fn testbed() -> Option<Api> {
     if std::env::var_os("STACK_E2E_OPERATOR_TESTS").is_none_or(|value| value != "1") {
         println!("skipped: it needs a testbed with the operator's definitions; `.ci/operator` brings one up");
         return None;
     }
-    let kubeconfig =
-        PathBuf::from(std::env::var_os("KUBECONFIG").expect("`stack-e2e testbed exec` sets KUBECONFIG"));
-    let api = Api::from_file(&kubeconfig).await.unwrap();
-    let plan = Arc::new(plan(provision));
+    let kubeconfig = std::env::var_os("KUBECONFIG").expect("`stack-e2e testbed exec` sets KUBECONFIG");
+    Some(Api::from_file(Path::new(&kubeconfig)).await.unwrap())
+}
+
+/// The operator may do what the harness may not: register a webhook and an extension.
+async fn administrator() -> Api {
+    let kubeconfig = std::env::var_os("KUBECONFIG").unwrap();
+    Api::from_file(&Path::new(&kubeconfig).with_file_name("admin.kubeconfig")).await.unwrap()
+}
+
+/// The only release of [`plan`].
+fn published() -> BTreeMap<String, Published> {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/stacks/rendered/embedded-scs-1-34.yaml");
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&std::fs::read_to_string(file).unwrap()).unwrap();
+    BTreeMap::from([(CLASS.to_owned(), Published { kubernetes: KUBERNETES.into(), objects })])
+}
+
+/// A run by the operator's way with a stand-in that plays so.
+async fn with(
+    api: &Api,
+    plan: Plan,
+    plays: Plays,
+    published: BTreeMap<String, Published>,
+) -> (RunReport, Arc<StandIn>) {
+    let plan = Arc::new(plan);
+    let stand_in = Arc::new(StandIn::new(&administrator().await, &plan, plays, published));
+    stand_in.install().await;
     let mut tasks = JoinSet::new();
-    let stand_in = StandIn { client: api.client(), namespace: plan.namespace.to_string(), plays };
-    tasks.spawn(stand_in.play());
-    let world = World::Capi(Box::new(CapiWorld {
-        capi: Capi::start(api, plan.clone()),
-        plan: plan.clone(),
-        logs: Vec::new(),
-        runs_pods: false,
-        helm: None,
-        kubectl: "kubectl".into(),
-        redactor: Redactor::default(),
-        project: None,
-    }));
-    let directory = tempfile::tempdir().unwrap();
-    let (_signals, signals) = mpsc::unbounded_channel::<Signal>();
-    let mut heard = support::Heard::default();
-    let ended =
-        run(plan, Arc::new(world), support::options(directory.path()), signals, &mut heard).await.unwrap();
-    for event in &heard.events {
-        println!("{plays:?} {} {:?}", event.at.strftime("%H:%M:%S"), event.kind);
-    }
-    Some(ended.report)
+    tasks.spawn(stand_in.clone().play());
+    let report = carry_out(api, &plan, None).await;
+    stand_in.remove().await;
+    (report, stand_in)
 }
 
-/// The last outcome of a case.
-fn outcome<'a>(report: &'a RunReport, case: &str) -> &'a Outcome {
-    let unit = &report.units[0];
-    let found = unit.cases.iter().find(|found| found.case.0 == case).unwrap();
-    &found.attempts.last().unwrap().outcome
+/// The same with one cluster on one release; nothing when there is no testbed for it.
+async fn played(plays: Plays, provision: u64) -> Option<RunReport> {
+    let api = testbed().await?;
+    Some(with(&api, plan(provision), plays, published()).await.0)
 }
 
-fn failed(report: &RunReport, case: &str) -> String {
+/// A cluster on 1.34 that is to go through these changes, with everything that may be published for it.
+async fn changed(plays: Plays, changes: &str, limit: &str) -> Option<(RunReport, Arc<StandIn>)> {
+    let api = testbed().await?;
+    let helm = PathBuf::from(std::env::var_os("STACK_E2E_HELM").expect("`.ci/operator` sets STACK_E2E_HELM"));
+    let (next, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    upgrades::later(next.path());
+    upgrades::other(other.path());
+    let has = |word: &str, text: String| if changes.contains(word) { text } else { String::new() };
+    let text = format!(
+        "apiVersion: e2e.clusterstack.x-k8s.io/v1alpha1\nkind: Scenario\nmetadata: {{name: operator}}\nspec:\n  stack:\n    \
+         provider: embedded\n    name: scs\n    source: {{directory: {STACK}}}\n    via: operator\n{}{}  switches:\n    \
+         kubernetes: [\"1.34\"]\n  workers: 1\n  checks: [addon-stages, upgrade-waits-for-addons, node-versions]\n  \
+         changes:\n{changes}  timeouts: {{provision: 5m, check: 1m, change: {limit}, delete: 5m}}\n",
+        has("next-release", format!("    next: {{directory: {}}}\n", next.path().display())),
+        has(
+            "other-stack",
+            format!("    other: {{name: scs2, source: {{directory: {}}}}}\n", other.path().display())
+        ),
+    );
+    let mut stack: Stack = rendered(Path::new(STACK), &helm, &["1.33", "1.34", "1.35", "1.36"]).await;
+    stack.next = rendered(next.path(), &helm, &["1.34"]).await.releases;
+    stack.other = rendered(other.path(), &helm, &["1.34"]).await.releases;
+    let publish = |release: &StackRelease| {
+        let objects = release.objects.clone();
+        (release.class.clone(), Published { kubernetes: release.kubernetes.to_string(), objects })
+    };
+    let all = stack.releases.iter().chain(&stack.next).chain(&stack.other);
+    let published: BTreeMap<String, Published> = all.map(publish).collect();
+    let plan = plan_of(&scenario(&text), stack);
+    Some(with(&api, plan, plays, published).await)
+}
+
+fn said(report: &RunReport, case: &str) -> String {
     match outcome(report, case) {
         Outcome::Failed { failure, .. } => failure.summary.clone(),
         other => panic!("{case}: {other:?}"),
@@ -354,7 +191,7 @@ async fn a_release_whose_ready_is_stale_is_not_believed() {
 async fn a_stage_that_is_stuck_is_named_with_hook_and_condition() {
     let Some(report) = played(Plays::StageStuck, 180).await else { return };
     assert!(matches!(outcome(&report, "addon/AfterControlPlaneInitialized/ccm"), Outcome::Passed { .. }));
-    let summary = failed(&report, "addon/AfterControlPlaneInitialized/metrics-server");
+    let summary = said(&report, "addon/AfterControlPlaneInitialized/metrics-server");
     for words in [
         "stage metrics-server of AfterControlPlaneInitialized is in waitingForPostCondition",
         "which waits for `has(server.status) && server.status.readyReplicas == server.spec.replicas`",
@@ -366,4 +203,104 @@ async fn a_stage_that_is_stuck_is_named_with_hook_and_condition() {
         failed(&report, "check/addon-stages").contains("has the add-ons of ``, not of embedded-scs-1-34-v1")
     );
     assert_eq!(report.clean, Cleanliness::Clean);
+}
+
+const MISTAKES: &str = "    - {upgrade: skip-minor, refusal: 'must not go from 34 to 36|cannot be increased'}\n    \
+                        - {upgrade: previous-minor, refusal: 'must not go from 34 to 33|cannot be decreased'}\n    \
+                        - {upgrade: other-stack, refusal: 'cluster stack must not change'}\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn releases_and_minors_are_upgraded_to_and_mistakes_are_refused() {
+    let changes = format!("{MISTAKES}    - {{upgrade: next-release}}\n    - {{upgrade: next-minor}}\n");
+    let Some((report, stand_in)) = changed(Plays::Well, &changes, "5m").await else { return };
+    for case in [
+        "change/upgrade-skip-minor",
+        "change/upgrade-previous-minor",
+        "change/upgrade-other-stack",
+        "change/upgrade-next-release",
+        "addon/BeforeClusterUpgrade/metrics-server@after-upgrade-next-release",
+        "check/addon-stages@after-upgrade-next-release",
+        "change/upgrade-next-minor",
+        "addon/BeforeClusterUpgrade/metrics-server@after-upgrade-next-minor",
+        "check/addon-stages@after-upgrade-next-minor",
+        "check/upgrade-waits-for-addons@after-upgrade-next-minor",
+        "check/node-versions@after-upgrade-next-minor",
+    ] {
+        passed(&report, case);
+    }
+    let skipped = outcome(&report, "check/upgrade-waits-for-addons@after-upgrade-next-release");
+    assert!(
+        matches!(skipped, Outcome::Skipped { reason } if reason.contains("calls no hook")),
+        "{skipped:?}"
+    );
+    // Cluster API has told of the other minor, several times, and of nothing else.
+    let told = stand_in.told();
+    assert!(told.len() >= 2 && told.iter().all(|version| version == "v1.35.4"), "{told:?}");
+    assert_eq!(report.clean, Cleanliness::Clean);
+    assert_eq!(stand_in.left().await, Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_stack_that_is_not_refused_fails() {
+    let mistake = MISTAKES.lines().last().unwrap();
+    let Some((report, _)) = changed(Plays::TakesAll, &format!("{mistake}\n"), "1m").await else { return };
+    let said = failed(&report, "change/upgrade-other-stack");
+    assert!(said.contains("but it was accepted: the cluster goes to embedded-scs2-1-34-v1"), "{said}");
+    assert_eq!(report.clean, Cleanliness::Clean);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_that_the_operator_does_not_hold_back_is_found() {
+    let changes = "    - {upgrade: next-minor}\n";
+    let Some((report, _)) = changed(Plays::DoesNotWait, changes, "5m").await else { return };
+    passed(&report, "change/upgrade-next-minor");
+    let said = failed(&report, "check/upgrade-waits-for-addons@after-upgrade-next-minor");
+    assert!(said.contains("the control plane got v1.35.4") && said.contains("were not done"), "{said}");
+    assert_eq!(report.clean, Cleanliness::Clean);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_that_is_stuck_names_stage_hook_and_condition() {
+    let changes = "    - {upgrade: next-minor}\n";
+    let Some((report, _)) = changed(Plays::UpgradeStuck, changes, "40s").await else { return };
+    let said = said(&report, "change/upgrade-next-minor");
+    for words in [
+        "stage metrics-server of BeforeClusterUpgrade is in waitingForPostCondition",
+        "which waits for `has(server.status)",
+        "EvaluatedCEL is False",
+    ] {
+        assert!(said.contains(words), "`{words}` is not in: {said}");
+    }
+    assert_eq!(report.clean, Cleanliness::Clean);
+}
+
+/// What a run by the operator's way has left when it was killed goes, the operator's objects included.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_run_has_left_is_swept_in_the_operators_order() {
+    let Some(api) = testbed().await else { return };
+    let plan = Arc::new(plan(180));
+    let stand_in = Arc::new(StandIn::new(&administrator().await, &plan, Plays::Well, published()));
+    stand_in.install().await;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(stand_in.clone().play());
+    {
+        let capi = Capi::start(api.clone(), plan.clone());
+        capi.prepare(|_| {}).await.unwrap();
+        let run = &plan.runs[0];
+        capi.apply(run, &run.first_target()).await.unwrap();
+        capi.await_target(run, &run.first_target(), Duration::from_secs(180), |_| {}).await.unwrap();
+    }
+    let left = stand_in.left().await;
+    for object in
+        ["ClusterStack/embedded-scs-1-34", "ClusterStackRelease/embedded-scs-1-34-v1", "ClusterAddon/"]
+    {
+        assert!(left.iter().any(|left| left.starts_with(object)), "{object} is not in {left:?}");
+    }
+    let found = find_left(&api).await.unwrap().into_iter().find(|left| left.run == plan.run).unwrap();
+    let named: Vec<String> = found.objects.iter().map(|left| left.object.to_string()).collect();
+    assert!(named.iter().any(|name| name.starts_with("ClusterStack/")), "{named:?}");
+    assert_eq!(sweep(&api, &found, Duration::from_secs(180)).await, Cleanliness::Clean);
+    assert_eq!(stand_in.left().await, Vec::<String>::new());
+    stand_in.remove().await;
+    assert!(find_left(&api).await.unwrap().iter().all(|left| left.run != plan.run));
 }

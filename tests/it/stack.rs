@@ -42,7 +42,7 @@ fn fixture() -> StackRelease {
 }
 
 fn found(release: &StackRelease, values: Value) -> Vec<String> {
-    variables::problems(release, &variables(values)).into_iter().map(|p| p.message).collect()
+    variables::problems(release, &variables(values), None).into_iter().map(|p| p.message).collect()
 }
 
 #[test]
@@ -268,7 +268,8 @@ async fn published_stacks_are_understood() {
                 })
                 .collect();
             println!("{shown}: {} with {} defaults", release.class, defaults.len());
-            for problem in variables::problems(release, &defaults) {
+            for problem in variables::problems(release, &defaults, Some(&effect::Planned::on(release, 3, 2)))
+            {
                 println!("    {:?}: {}", problem.severity, problem.message);
                 // Required variables without default, and variables that nothing looks at, are facts of these stacks.
                 // So is a patch that cannot do without a variable which is not required.
@@ -290,7 +291,7 @@ async fn published_stacks_are_understood() {
                     assert!(matches!(effect, effect::Effect::Ineffective { .. }), "{}", release.class);
                 }
             }
-            let unknown = variables::problems(release, &variables(json!({"nosuch": 1})));
+            let unknown = variables::problems(release, &variables(json!({"nosuch": 1})), None);
             assert!(
                 unknown
                     .iter()

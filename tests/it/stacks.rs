@@ -383,7 +383,7 @@ impl Bench {
             CloudEntry::of(&Files::of_texts(CLOUDS, None, None).unwrap(), &access.cloud, None).unwrap()
         });
         let capi = Capi::start(api, plan.clone()).with_cloud(cloud);
-        capi.prepare().await.unwrap_or_else(|failure| panic!("{failure:?}"));
+        capi.prepare(|_| {}).await.unwrap_or_else(|failure| panic!("{failure:?}"));
         Self { capi, plan }
     }
 

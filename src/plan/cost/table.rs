@@ -167,7 +167,9 @@ impl Table {
     pub(super) fn change(&self, change: Change, after: &Target) -> u64 {
         match change {
             Change::ScaleWorkers(_) | Change::ScaleControlPlanes(_) => self.scale,
-            Change::UpgradeNextMinor => {
+            // What must be refused changes nothing.
+            Change::UpgradeSkipMinor | Change::UpgradePreviousMinor | Change::UpgradeOtherStack => 0,
+            Change::UpgradeNextMinor | Change::UpgradeNextRelease => {
                 let more = u64::from(after.control_planes.saturating_sub(1));
                 let workers = u64::from(after.workers).saturating_mul(self.upgrade_worker);
                 self.upgrade
@@ -184,7 +186,13 @@ impl Table {
         let mut before = run.first_target();
         for step in &run.steps {
             let after = &step.target;
-            let upgrades = matches!(&step.action, StepAction::Change(Change::UpgradeNextMinor));
+            if matches!(step.action, StepAction::Refused { .. }) {
+                continue;
+            }
+            let upgrades = matches!(
+                &step.action,
+                StepAction::Change(Change::UpgradeNextMinor | Change::UpgradeNextRelease)
+            );
             // While scaling both sizes are there, one after the other.
             let control_planes = before.control_planes.max(after.control_planes);
             let workers = before.workers.max(after.workers);

@@ -23,6 +23,8 @@ pub struct LiveState {
     units: Vec<Unit>,
     index: HashMap<CombinationId, usize>,
     stopping: Option<&'static str>,
+    /// What the preparation of the run waits for.
+    preparing: Option<String>,
     /// How long combinations took before, by id.
     expected: BTreeMap<String, Duration>,
 }
@@ -125,6 +127,8 @@ impl LiveState {
                 let numbered = self.units.iter().enumerate();
                 self.index = numbered.map(|(index, unit)| (unit.id.clone(), index)).collect();
             }
+            (EventKind::Waiting { why, .. }, None) => self.preparing = Some(one_line(why, 300)),
+            (EventKind::Prepared { .. }, _) => self.preparing = None,
             (EventKind::RunResumed { .. }, _) => self.stopping = None,
             (EventKind::Cancelled { reason }, _) => self.stopping = Some(reason.as_str()),
             (EventKind::UnitStarted, Some(unit)) => {
@@ -153,14 +157,12 @@ impl LiveState {
             (EventKind::UnitFinished { .. }, Some(unit)) => unit.state = State::Ended,
             // The proof at the end is the summary's; the rest does not change where a unit stands.
             (
-                EventKind::Prepared { .. }
-                | EventKind::Intent { .. }
+                EventKind::Intent { .. }
                 | EventKind::Collected { .. }
                 | EventKind::Kept { .. }
                 | EventKind::RunFinished { .. }
                 | EventKind::UnitStarted
                 | EventKind::PhaseStarted { .. }
-                | EventKind::Waiting { .. }
                 | EventKind::CaseFinished { .. }
                 | EventKind::UnitFinished { .. },
                 _,
@@ -178,6 +180,7 @@ impl LiveState {
         let good = number(|unit| unit.state == State::Ended && !unit.verdict.is_bad());
         let time = elapsed(self.start.unwrap_or(now), now);
         let stopping = self.stopping.map_or(String::new(), |why| format!("; stopping: {why}"));
+        let preparing = self.preparing.as_ref().map_or(String::new(), |why| format!("; preparing: {why}"));
         let left = match self.left(now) {
             Some(left) if !left.is_zero() => {
                 format!("; about {} left", show_duration(Duration::from_secs(left.as_secs())))
@@ -185,7 +188,7 @@ impl LiveState {
             Some(_) | None => String::new(),
         };
         format!(
-            "{time}  {}: {running} at work, {queued} queued, {good} good, {bad} bad{left}{stopping}",
+            "{time}  {}: {running} at work, {queued} queued, {good} good, {bad} bad{left}{stopping}{preparing}",
             count(self.units.len(), "combination")
         )
     }

@@ -1,11 +1,12 @@
 //! Everything that looks at variables: patches of the ClusterClass, extensions, values of add-ons; and what comes of
 //! each with one set of variables.
 
+use super::builtin::{Planned, Role, builtin};
 use super::selector;
 use crate::stack::AddonValues;
 use crate::stack::gotemplate::{Error, Reads, Template, Val};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A variable, or a field within it.
 pub(super) struct Place<'a> {
@@ -32,12 +33,13 @@ pub(super) struct Looker {
 pub(super) enum Look {
     Patch {
         enabled: Option<Source>,
-        values: Vec<Source>,
+        /// What its definitions select.
+        roles: BTreeSet<Role>,
+        /// Each for the templates that its definition selects.
+        values: Vec<(BTreeSet<Role>, Source)>,
     },
     /// A patch of which no definition selects a template of the class.
-    Nowhere {
-        sources: Vec<Source>,
-    },
+    Nowhere { sources: Vec<Source> },
     /// An extension decides; nothing is known here.
     External,
     /// Values of an add-on; they see the variables as a list within the Cluster.
@@ -99,27 +101,22 @@ impl Looker {
             patch.get("enabledIf").and_then(Value::as_str).filter(|e| !e.is_empty()).map(Source::template);
         let definitions: Vec<&Value> =
             patch.get("definitions").and_then(Value::as_array).into_iter().flatten().collect();
-        let applying: Vec<&Value> =
-            definitions.iter().copied().filter(|d| selector::applies(class, d)).collect();
-        let nowhere = applying.is_empty() && !definitions.is_empty();
-        let from = if nowhere { definitions } else { applying }
-            .into_iter()
-            .filter_map(|d| d.get("jsonPatches")?.as_array())
-            .flatten()
-            .filter(|p| matches!(p.get("op").and_then(Value::as_str), Some("add" | "replace")))
-            .filter_map(|p| p.get("valueFrom"));
-        let values = from.filter_map(|from| {
-            let text = |key: &str| from.get(key).and_then(Value::as_str).filter(|t| !t.is_empty());
-            text("variable")
-                .map(|v| Source::Variable(v.into()))
-                .or_else(|| text("template").map(Source::template))
-        });
+        let selected: Vec<(BTreeSet<Role>, &Value)> = definitions
+            .iter()
+            .map(|definition| (selector::selected(class, definition), *definition))
+            .collect();
+        let mut roles: BTreeSet<Role> = selected.iter().flat_map(|(roles, _)| roles).copied().collect();
+        let nowhere = roles.is_empty() && !definitions.is_empty();
+        if definitions.is_empty() {
+            roles.insert(Role::Any);
+        }
+        let values = selected.into_iter().filter(|(roles, _)| nowhere || !roles.is_empty()).flat_map(sources);
         let look = if patch.get("external").is_some_and(|e| !e.is_null()) {
             Look::External
         } else if nowhere {
-            Look::Nowhere { sources: enabled.into_iter().chain(values).collect() }
+            Look::Nowhere { sources: enabled.into_iter().chain(values.map(|(_, source)| source)).collect() }
         } else {
-            Look::Patch { enabled, values: values.collect() }
+            Look::Patch { enabled, roles, values: values.collect() }
         };
         Self { name: name.into(), look }
     }
@@ -131,7 +128,9 @@ impl Looker {
 
     pub(super) fn mentions(&self, place: &Place<'_>) -> bool {
         match &self.look {
-            Look::Patch { enabled, values } => enabled.iter().chain(values).any(|s| s.mentions(place)),
+            Look::Patch { enabled, values, .. } => {
+                enabled.iter().chain(values.iter().map(|(_, source)| source)).any(|s| s.mentions(place))
+            }
             Look::Nowhere { sources } => sources.iter().any(|s| s.mentions(place)),
             Look::External => true,
             Look::Addon(Source::Template { text, .. }) => has_word(text, place.name),
@@ -139,8 +138,8 @@ impl Looker {
         }
     }
 
-    pub(super) fn outcome(&self, variables: &BTreeMap<String, Value>) -> Outcome {
-        match (self.look(variables), &self.look) {
+    pub(super) fn outcome(&self, variables: &BTreeMap<String, Value>, planned: Option<&Planned>) -> Outcome {
+        match (self.look(variables, planned), &self.look) {
             (Ok(outcome), _) => outcome,
             // Less is known here of what an add-on sees than of what a patch sees, so its failure may be ours.
             (Err(Error::Unknown(why)), _) | (Err(Error::Fails(why)), Look::Addon(_)) => Outcome::Unknown(why),
@@ -150,20 +149,27 @@ impl Looker {
         }
     }
 
-    fn look(&self, variables: &BTreeMap<String, Value>) -> Result<Outcome, Error> {
+    fn look(&self, variables: &BTreeMap<String, Value>, planned: Option<&Planned>) -> Result<Outcome, Error> {
         match &self.look {
-            Look::Patch { enabled, values } => {
-                let data = patch_data(variables);
-                if let Some(enabled) = enabled
-                    && !is_true(&render(enabled, &data)?)
-                {
-                    return Ok(Outcome::Off);
+            Look::Patch { enabled, roles, values } => {
+                let mut made = Vec::new();
+                for role in roles {
+                    let data = patch_data(variables, planned, *role);
+                    if let Some(enabled) = enabled
+                        && !is_true(&render(enabled, &data)?)
+                    {
+                        continue;
+                    }
+                    made.push(role.name().to_owned());
+                    for (_, value) in values.iter().filter(|(roles, _)| roles.contains(role)) {
+                        made.push(render(value, &data)?);
+                    }
                 }
-                Ok(Outcome::On(values.iter().map(|v| render(v, &data)).collect::<Result<_, _>>()?))
+                Ok(if made.is_empty() { Outcome::Off } else { Outcome::On(made) })
             }
             Look::Nowhere { .. } => Ok(Outcome::Off),
             Look::External => Err(Error::Unknown("a runtime extension decides".into())),
-            Look::Addon(source) => Ok(Outcome::On(vec![render(source, &addon_data(variables))?])),
+            Look::Addon(source) => Ok(Outcome::On(vec![render(source, &addon_data(variables, planned))?])),
         }
     }
 }
@@ -203,16 +209,30 @@ fn is_true(text: &str) -> bool {
     matches!(text.trim(), "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "y" | "Y")
 }
 
-/// What patches see: the variables, and `builtin`, of which nothing is known yet.
-fn patch_data(variables: &BTreeMap<String, Value>) -> Val {
+/// Where the values of a definition come from.
+fn sources((roles, definition): (BTreeSet<Role>, &Value)) -> Vec<(BTreeSet<Role>, Source)> {
+    let patches = definition.get("jsonPatches").and_then(Value::as_array).into_iter().flatten();
+    let from = patches
+        .filter(|p| matches!(p.get("op").and_then(Value::as_str), Some("add" | "replace")))
+        .filter_map(|p| p.get("valueFrom"));
+    let source = |from: &Value| {
+        let text = |key: &str| from.get(key).and_then(Value::as_str).filter(|t| !t.is_empty());
+        let variable = text("variable").map(|v| Source::Variable(v.into()));
+        variable.or_else(|| text("template").map(Source::template))
+    };
+    from.filter_map(source).map(|source| (roles.clone(), source)).collect()
+}
+
+/// What patches see: the variables, and `builtin`.
+fn patch_data(variables: &BTreeMap<String, Value>, planned: Option<&Planned>, role: Role) -> Val {
     let mut data: BTreeMap<String, Val> =
         variables.iter().map(|(name, value)| (name.clone(), Val::from_json(value))).collect();
-    data.insert("builtin".into(), Val::Opaque("builtin".into()));
+    data.insert("builtin".into(), builtin(planned, role));
     Val::Map(data)
 }
 
 /// What add-on values see: the Cluster, with its variables as a list, and other objects.
-fn addon_data(variables: &BTreeMap<String, Value>) -> Val {
+fn addon_data(variables: &BTreeMap<String, Value>, planned: Option<&Planned>) -> Val {
     let map = |entries: &[(&str, Val)]| {
         Val::Map(entries.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect())
     };
@@ -220,11 +240,21 @@ fn addon_data(variables: &BTreeMap<String, Value>) -> Val {
     let list = variables
         .iter()
         .map(|(name, value)| map(&[("name", Val::Str(name.clone())), ("value", Val::from_json(value))]));
+    let text = |known: Option<&String>, path: &str| {
+        known.map_or_else(|| opaque(path), |text| Val::Str(text.clone()))
+    };
+    let control_plane = match planned {
+        None => opaque("Cluster.spec.topology.controlPlane"),
+        Some(planned) => map(&[
+            ("replicas", Val::Int(planned.control_planes.into())),
+            ("metadata", opaque("Cluster.spec.topology.controlPlane.metadata")),
+        ]),
+    };
     let topology = map(&[
         ("variables", Val::List(list.collect())),
-        ("version", opaque("Cluster.spec.topology.version")),
-        ("class", opaque("Cluster.spec.topology.class")),
-        ("controlPlane", opaque("Cluster.spec.topology.controlPlane")),
+        ("version", text(planned.map(|planned| &planned.kubernetes), "Cluster.spec.topology.version")),
+        ("class", text(planned.map(|planned| &planned.class), "Cluster.spec.topology.class")),
+        ("controlPlane", control_plane),
         ("workers", opaque("Cluster.spec.topology.workers")),
     ]);
     let spec = map(&[

@@ -7,8 +7,11 @@
 //! come out differently than with a nonsense text, unless the class documents the value (`none` usually works by being
 //! no other value). What cannot be evaluated is said to be unknown.
 
+mod builtin;
 mod looker;
 mod selector;
+
+pub use self::builtin::Planned;
 
 use self::looker::{Look, Looker, Outcome, Place, Source};
 use super::AddonValues;
@@ -54,17 +57,19 @@ pub fn effect(
     values: &BTreeMap<String, Value>,
     name: &str,
 ) -> Option<Effect> {
-    Judge::new(class, addons, values).effect(name)
+    Judge::new(class, addons, values, None).effect(name)
 }
 
-/// Values that have no effect, values whose effect is unknown, and patches that fail.
+/// Values that have no effect, values whose effect is unknown, and patches that fail. Without `planned`, what depends on
+/// `builtin` is unknown.
 #[must_use]
 pub fn problems(
     class: &Value,
     addons: &[AddonValues],
     values: &BTreeMap<String, Value>,
+    planned: Option<&Planned>,
 ) -> Vec<VariableProblem> {
-    let judge = Judge::new(class, addons, values);
+    let judge = Judge::new(class, addons, values, planned);
     let mut problems = judge.failures();
     for name in values.keys() {
         let Some(effect) = judge.effect(name) else {
@@ -94,18 +99,24 @@ struct Difference {
 struct Judge<'a> {
     class: &'a Value,
     values: &'a BTreeMap<String, Value>,
+    planned: Option<&'a Planned>,
     lookers: Vec<Looker>,
     /// With the values as they are.
     with: Vec<Outcome>,
 }
 
 impl<'a> Judge<'a> {
-    fn new(class: &'a Value, addons: &[AddonValues], values: &'a BTreeMap<String, Value>) -> Self {
+    fn new(
+        class: &'a Value,
+        addons: &[AddonValues],
+        values: &'a BTreeMap<String, Value>,
+        planned: Option<&'a Planned>,
+    ) -> Self {
         let patches = class.pointer("/spec/patches").and_then(Value::as_array).into_iter().flatten();
         let patches = patches.map(|patch| Looker::patch(patch, class));
         let addons = addons.iter().map(Looker::addon);
         let lookers = patches.chain(addons).collect();
-        let mut judge = Self { class, values, lookers, with: Vec::new() };
+        let mut judge = Self { class, values, planned, lookers, with: Vec::new() };
         judge.with = judge.outcomes(values);
         judge
     }
@@ -120,7 +131,7 @@ impl<'a> Judge<'a> {
             };
             all.extend(value.map(|value| (variable.name.to_owned(), value)));
         }
-        self.lookers.iter().map(|looker| looker.outcome(&all)).collect()
+        self.lookers.iter().map(|looker| looker.outcome(&all, self.planned)).collect()
     }
 
     fn effect(&self, name: &str) -> Option<Effect> {
@@ -212,7 +223,9 @@ impl<'a> Judge<'a> {
         let mut texts = BTreeSet::new();
         for looker in self.lookers.iter().filter(|l| l.mentions(place)) {
             let sources = match &looker.look {
-                Look::Patch { enabled, values } => enabled.iter().chain(values).collect(),
+                Look::Patch { enabled, values, .. } => {
+                    enabled.iter().chain(values.iter().map(|(_, source)| source)).collect()
+                }
                 Look::Addon(source) => vec![source],
                 Look::Nowhere { .. } | Look::External => Vec::new(),
             };
@@ -378,220 +391,4 @@ fn hint(value: &str, literals: &[String]) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    /// A class with text variables `lb` (default `amphora`), `id`, `name`, a number `n`, a structure `oidc`, and
-    /// these patches.
-    fn class(patches: &Value) -> Value {
-        let variable =
-            |name: &str, schema: Value| json!({"name": name, "schema": {"openAPIV3Schema": schema}});
-        let text = json!({"type": "string"});
-        json!({"metadata": {"name": "c"}, "spec": {"patches": patches, "variables": [
-            variable("lb", json!({"type": "string", "default": "amphora", "description": "One of ovn, amphora, yawol or none."})),
-            variable("choice", json!({"type": "string", "default": "a", "enum": ["a", "b", "c"]})),
-            variable("id", text.clone()), variable("name", text.clone()), variable("unseen", text.clone()),
-            variable("n", json!({"type": "integer"})),
-            variable("list", json!({"type": "array", "items": text.clone()})),
-            variable("oidc", json!({"type": "object", "properties": {
-                "id": text, "url": text, "claim": {"type": "string", "default": "sub"}, "spare": text}})),
-        ]}})
-    }
-
-    fn on(name: &str, enabled_if: &str) -> Value {
-        json!({"name": name, "enabledIf": enabled_if, "definitions": [{"jsonPatches": [{"op": "add", "path": "/x", "value": name}]}]})
-    }
-
-    fn set(name: &str, enabled_if: &str, from: Value) -> Value {
-        json!({"name": name, "enabledIf": enabled_if, "definitions": [{"jsonPatches": [{"op": "add", "path": "/x", "valueFrom": from}]}]})
-    }
-
-    fn patches() -> Value {
-        json!([
-            on("ovn", r#"{{ if eq .lb "ovn" }}true{{ end }}"#),
-            on("amphora", r#"{{ eq .lb "amphora" }}"#),
-            set("yawol", r#"{{ eq .lb "yawol" }}"#, json!({"template": "flavor: {{ .id }}"})),
-            set("name", r#"{{ if .name }}true{{ end }}"#, json!({"variable": "name"})),
-            set(
-                "oidc",
-                "{{ if and .oidc .oidc.id .oidc.url }}true{{ end }}",
-                json!({"template": "{{ .oidc.id }} {{ .oidc.url }} {{ .oidc.claim }}"})
-            ),
-            on("choice", r#"{{ eq .choice "b" }}"#),
-            set("list", "", json!({"template": "{{ range .list }}{{ . }}{{ end }}"})),
-            set("n", "{{ if .n }}true{{ end }}", json!({"variable": "n"})),
-        ])
-    }
-
-    fn values(values: &Value) -> BTreeMap<String, Value> {
-        values.as_object().unwrap().clone().into_iter().collect()
-    }
-
-    fn messages(patches: &Value, v: &Value) -> Vec<String> {
-        problems(&class(patches), &[], &values(v))
-            .into_iter()
-            .map(|p| format!("{}{}", p.message, p.hint.map(|h| format!("; {h}")).unwrap_or_default()))
-            .collect()
-    }
-
-    #[test]
-    fn values_that_have_an_effect() {
-        for v in [
-            json!({"lb": "ovn"}),
-            json!({"lb": "amphora"}),
-            json!({"lb": "yawol", "id": "x"}),
-            json!({"name": "anything"}),
-            json!({"oidc": {"id": "i", "url": "u"}}),
-            json!({"oidc": {"id": "i", "url": "u", "claim": "sub"}}),
-            json!({"oidc": {"id": "i", "url": "u", "claim": "email"}}),
-            json!({"choice": "b"}),
-            json!({"lb": "none"}),
-            json!({"list": []}),
-            json!({"n": 0}),
-            json!({"lb": ""}),
-            json!({"n": 3}),
-            json!({"list": ["x"]}),
-        ] {
-            assert_eq!(messages(&patches(), &v), Vec::<String>::new(), "{v}");
-        }
-        let by = |v: Value, name: &str| effect(&class(&patches()), &[], &values(&v), name);
-        assert_eq!(by(json!({"lb": "amphora"}), "lb"), Some(Effect::Default));
-        assert_eq!(
-            by(json!({"lb": "ovn"}), "lb"),
-            Some(Effect::Effective { by: vec!["ovn".into(), "amphora".into()] })
-        );
-        assert_eq!(by(json!({"lb": "ovn"}), "id"), None);
-        assert_eq!(by(json!({"other": 1}), "other"), None);
-    }
-
-    #[test]
-    fn values_that_have_none() {
-        for (v, message) in [
-            (
-                json!({"unseen": "x"}),
-                "the value `x` of `unseen` changes nothing in ClusterClass c: no patch looks at it",
-            ),
-            (
-                json!({"lb": "onv"}),
-                "the value `onv` of `lb` changes nothing in ClusterClass c: no patch tells it from any \
-              other text; did you mean `ovn`? values that are told apart: `amphora`, `ovn`, `yawol`",
-            ),
-            (
-                json!({"lb": "ovn", "id": "x"}),
-                "the value `x` of `id` changes nothing in ClusterClass c: what looks at it \
-              is off with the other variables of this combination: yawol",
-            ),
-            (
-                json!({"oidc": {"id": "i"}}),
-                "the value {\"claim\":\"sub\",\"id\":\"i\"} of `oidc` changes nothing in \
-              ClusterClass c: what looks at it is off with the other variables of this combination: oidc",
-            ),
-            (
-                json!({"oidc": {"id": "i", "url": "u", "spare": "s"}}),
-                "the value `s` of `oidc.spare` changes nothing in ClusterClass c: everything comes out as without it",
-            ),
-            (
-                json!({"choice": "c"}),
-                "the value `c` of `choice` changes nothing in ClusterClass c: no patch tells it from \
-              the default `a`; values that are told apart: `b`",
-            ),
-        ] {
-            assert_eq!(messages(&patches(), &v), [message], "{v}");
-        }
-    }
-
-    #[test]
-    fn a_value_like_the_default_in_all_but_name() {
-        let patches = json!([on("ovn", r#"{{ eq .lb "ovn" }}"#), on("none", r#"{{ eq .lb "none" }}"#)]);
-        assert_eq!(
-            messages(&patches, &json!({"lb": "onv"})),
-            [
-                "the value `onv` of `lb` changes nothing in ClusterClass c: no patch tells it from the default `amphora`; \
-              did you mean `ovn`? values that are told apart: `none`, `ovn`"
-            ]
-        );
-    }
-
-    #[test]
-    fn unknown_is_not_silent() {
-        for (patch, why) in [
-            (
-                on("p", r#"{{ semverCompare ">1.30" .lb }}"#),
-                "p: the function `semverCompare` is not understood",
-            ),
-            (
-                on("p", r#"{{ if eq .builtin.controlPlane.version "v1" }}{{ .lb }}{{ end }}"#),
-                "`.builtin.controlPlane.version`",
-            ),
-            (
-                json!({"name": "p", "external": {"generatePatchesExtension": "x"}}),
-                "p: a runtime extension decides",
-            ),
-            (on("p", "{{ block \"lb\" . }}{{ end }}"), "`block` is not understood"),
-        ] {
-            let problems = problems(&class(&json!([patch])), &[], &values(&json!({"lb": "x"})));
-            assert_eq!(problems.len(), 1, "{problems:?}");
-            assert_eq!(problems[0].severity, Severity::Warning);
-            assert!(problems[0].message.contains(why), "{}", problems[0].message);
-        }
-        // An unknown patch that does not look at the variable says nothing about it.
-        let patches = json!([on("p", "{{ nosuch .id }}"), on("ovn", r#"{{ eq .lb "ovn" }}"#)]);
-        assert_eq!(messages(&patches, &json!({"lb": "ovn"})), Vec::<String>::new());
-    }
-
-    #[test]
-    fn patches_that_select_nothing_have_no_effect() {
-        let mut patch = set("p", "", json!({"variable": "name"}));
-        let select = |worker: &str| {
-            json!({"apiVersion": "g/v1", "kind": "M",
-                "matchResources": {"machineDeploymentClass": {"names": [worker]}}})
-        };
-        let messages = |patch: &Value| -> Vec<String> {
-            let mut class = class(&json!([patch]));
-            class["spec"]["workers"]["machineDeployments"] = json!([{"class": "default-worker", "template":
-                {"infrastructure": {"ref": {"apiVersion": "g/v1", "kind": "M", "name": "w"}}}}]);
-            let found = problems(&class, &[], &values(&json!({"name": "x"})));
-            found.into_iter().map(|p| p.message).collect()
-        };
-        patch["definitions"][0]["selector"] = select("default-worker");
-        assert_eq!(messages(&patch), Vec::<String>::new());
-        patch["definitions"][0]["selector"] = select("worker");
-        let why = "the value `x` of `name` changes nothing in ClusterClass c: what looks at it selects no template of the class: p";
-        assert_eq!(messages(&patch), [why]);
-        // One definition that selects something is enough, and what it reads alone counts.
-        let mut other = patch["definitions"][0].clone();
-        other["selector"] = select("default-*");
-        other["jsonPatches"][0]["valueFrom"] = json!({"variable": "id"});
-        patch["definitions"].as_array_mut().unwrap().push(other);
-        assert!(messages(&patch)[0].contains("variable \"id\" does not exist"));
-    }
-
-    #[test]
-    fn patches_that_fail_are_told() {
-        let patches =
-            json!([set("p", r#"{{ eq .lb "ovn" }}"#, json!({"variable": "id"})), on("q", "{{ eq .n 3 }}")]);
-        assert_eq!(
-            messages(&patches, &json!({"lb": "ovn", "n": 3})),
-            [
-                "p of ClusterClass c fails with these variables: variable \"id\" does not exist; it looks at lb, id",
-                "q of ClusterClass c fails with these variables: incompatible types for comparison: float64 and int; it looks at n",
-            ]
-        );
-    }
-
-    #[test]
-    fn add_ons_look_at_variables_too() {
-        let template = r#"
-            {{- range .Cluster.spec.topology.variables }}{{ if eq .name "unseen" }}
-            {{- if or (eq .value "none") (eq .value "yawol") }}enabled: false{{ else if eq .value "ovn" }}ovn{{ end }}
-            {{- end }}{{ end }} {{ printf "https://%s:%d" $.Cluster.spec.controlPlaneEndpoint.host $.Cluster.spec.controlPlaneEndpoint.port }}"#;
-        let addons =
-            [AddonValues { stage: "a".into(), file: "values.yaml".into(), template: template.into() }];
-        let effect =
-            |value: &str| effect(&class(&json!([])), &addons, &values(&json!({"unseen": value})), "unseen");
-        assert_eq!(effect("ovn"), Some(Effect::Effective { by: vec!["values.yaml".into()] }));
-        let Some(Effect::Ineffective { literals, .. }) = effect("onv") else { panic!("{:?}", effect("onv")) };
-        assert_eq!(literals, ["none", "ovn", "yawol"]);
-    }
-}
+mod tests;

@@ -1,7 +1,9 @@
 //! Whether a definition of a patch applies to any template of its class, as Cluster API selects: by `apiVersion` and `kind`,
 //! and by the place that the class has the template in. What selects nothing changes nothing, and nobody says so. Pure.
 
+use super::builtin::Role;
 use serde_json::Value;
+use std::collections::BTreeSet;
 
 /// Where a class has a template.
 #[derive(Clone, Copy)]
@@ -12,17 +14,26 @@ enum Place<'a> {
     MachinePool(&'a str),
 }
 
-/// Whether the definition selects a template. A class without templates, or a definition without a selector, says nothing.
-pub(super) fn applies(class: &Value, definition: &Value) -> bool {
+/// What templates the definition selects; none, when it does nothing. A class without templates, or a definition without a
+/// selector, says nothing.
+pub(super) fn selected(class: &Value, definition: &Value) -> BTreeSet<Role> {
     let (templates, selector) = (templates(class), &definition["selector"]);
     let wanted = &selector["matchResources"];
     if templates.is_empty() || !selector.is_object() || !wanted.is_object() {
-        return true;
+        return [Role::Any].into();
     }
-    templates.iter().any(|(reference, place)| {
+    let found = templates.iter().filter(|(reference, place)| {
         let same = |key: &str| reference[key] == selector[key];
         same("apiVersion") && same("kind") && is_wanted(wanted, *place)
-    })
+    });
+    let role = |(_, place): &(&Value, Place<'_>)| match place {
+        Place::InfrastructureCluster => Role::Cluster,
+        Place::ControlPlane => Role::ControlPlane,
+        // Plans have no pools of machines, so what patches see there is not known.
+        Place::MachineDeployment(_) => Role::Workers,
+        Place::MachinePool(_) => Role::Any,
+    };
+    found.map(role).collect()
 }
 
 fn is_wanted(wanted: &Value, place: Place<'_>) -> bool {
@@ -117,14 +128,19 @@ mod tests {
         ] {
             let selector = json!({"apiVersion": "g/v1", "kind": kind, "matchResources": wanted});
             for class in [&old, &new] {
-                let found = applies(class, &json!({"selector": selector}));
+                let found = !selected(class, &json!({"selector": selector})).is_empty();
                 assert_eq!(found, expect, "{kind} {wanted}");
             }
             // Another version of the API is another kind.
             let other = json!({"apiVersion": "g/v2", "kind": kind, "matchResources": wanted});
-            assert!(!applies(&old, &json!({"selector": other})));
+            assert!(selected(&old, &json!({"selector": other})).is_empty());
         }
-        assert!(applies(&json!({}), &json!({"selector": {"kind": "C", "matchResources": {}}})));
-        assert!(applies(&old, &json!({})));
+        let any = BTreeSet::from([Role::Any]);
+        assert_eq!(selected(&json!({}), &json!({"selector": {"kind": "C", "matchResources": {}}})), any);
+        assert_eq!(selected(&old, &json!({})), any);
+        let both = json!({"controlPlane": true, "machineDeploymentClass": {"names": ["*"]}});
+        let selector = json!({"apiVersion": "g/v1", "kind": "M", "matchResources": both});
+        let roles = selected(&old, &json!({"selector": selector}));
+        assert_eq!(roles, [Role::ControlPlane, Role::Workers].into());
     }
 }

@@ -6,6 +6,7 @@ mod schema;
 
 use self::schema::Findings;
 use super::StackRelease;
+use super::effect::Planned;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -97,11 +98,15 @@ fn discovers_more(class: &Value) -> bool {
 /// Everything that is wrong with the variables of one combination on one release: [`check`] and whether each value
 /// has an effect, [`super::effect::problems`]. This is what a plan must ask before anything is created.
 #[must_use]
-pub fn problems(release: &StackRelease, variables: &BTreeMap<String, Value>) -> Vec<VariableProblem> {
+pub fn problems(
+    release: &StackRelease,
+    variables: &BTreeMap<String, Value>,
+    planned: Option<&Planned>,
+) -> Vec<VariableProblem> {
     let mut problems = check(variables, &release.cluster_class);
     let broken: BTreeSet<String> =
         problems.iter().filter(|p| p.severity == Severity::Error).map(|p| p.variable.clone()).collect();
-    let effects = super::effect::problems(&release.cluster_class, &release.addon_values, variables);
+    let effects = super::effect::problems(&release.cluster_class, &release.addon_values, variables, planned);
     problems.extend(effects.into_iter().filter(|p| !broken.contains(&p.variable)));
     problems
 }

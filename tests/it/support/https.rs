@@ -1,7 +1,7 @@
 //! A server on the loopback that speaks HTTP/1.1 over TLS, with a certificate of an authority of its own.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -13,6 +13,8 @@ pub struct Request {
     pub path: String,
     /// Headers, by their names in lower case.
     pub headers: BTreeMap<String, String>,
+    /// What was sent, where its length was.
+    pub body: Vec<u8>,
 }
 
 /// What is answered.
@@ -120,7 +122,10 @@ fn serve(
         let Some((name, value)) = line.trim_end().split_once(':') else { break };
         headers.insert(name.to_lowercase(), value.trim().to_owned());
     }
-    let request = Request { path, headers };
+    let length = headers.get("content-length").and_then(|length: &String| length.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    let request = Request { path, headers, body };
     log.lock().unwrap().push(request.clone());
     let response = handler(&request, &format!("localhost:{port}"));
     let mut stream = reader.into_inner();
