@@ -4,13 +4,13 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
-use stack_e2e::matrix::cover::{Request, cover_until};
+use stack_e2e::matrix::cover::{CoverError, Request, cover_until};
 use stack_e2e::matrix::formats::{Document, Problem, casa, levels, medici, pict};
 
 /// Few rows that contain all combinations of `strength` values that the constraints allow.
@@ -71,6 +71,9 @@ fn main() -> ExitCode {
 
 fn run(options: &Options) -> Result<String, String> {
     let document = read(options)?;
+    if document.parameters.is_empty() {
+        return Err("the model has no parameters".to_owned());
+    }
     let model = document.model().map_err(|error| error.to_string())?;
     let threads = options.threads.max(1);
     let request = Request {
@@ -86,7 +89,18 @@ fn run(options: &Options) -> Result<String, String> {
     let limit = options.seconds.map_or(f64::INFINITY, |seconds| seconds * threads as f64);
     // What reading the model has taken counts too: it does for the others.
     let stop = move || processor_time() >= limit;
-    let cover = cover_until(&model, &request, Some(&stop)).map_err(|error| error.to_string())?;
+    let cover = cover_until(&model, &request, Some(&stop)).map_err(|error| match error {
+        CoverError::Contradiction { origins } => {
+            let places = origins.iter().filter_map(|&at| document.places.get(at));
+            let places: Vec<String> =
+                places.map(|place| format!("line {}, column {}", place.line, place.column)).collect();
+            format!(
+                "no row satisfies the constraints at {}, none of which could be spared",
+                places.join(" and ")
+            )
+        }
+        other => other.to_string(),
+    })?;
     if let Some(path) = &options.rows {
         let line = |row: &Vec<u8>| row.iter().map(u8::to_string).collect::<Vec<_>>().join(" ") + "\n";
         let text: String = cover.rows.iter().map(line).collect();
@@ -108,21 +122,28 @@ fn read(options: &Options) -> Result<Document, String> {
     let text = |path: &PathBuf| {
         fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
     };
+    let within = |path: &Path| {
+        let path = path.display().to_string();
+        move |problems: Vec<Problem>| {
+            let lines = problems.iter().map(|problem| format!("{path}: {problem}"));
+            lines.collect::<Vec<_>>().join("\nerror: ")
+        }
+    };
     let Source { casa_model, pict: pict_model, medici: medici_model, spec } = &options.source;
-    let document = if let Some(path) = casa_model {
-        let constraints = options.casa_constraints.as_ref().map(text).transpose()?;
-        casa(&text(path)?, constraints.as_deref())
+    if let Some(path) = casa_model {
+        let model = text(path)?;
+        let alone = casa(&model, None).map_err(within(path))?;
+        match &options.casa_constraints {
+            None => Ok(alone),
+            Some(constraints) => casa(&model, Some(&text(constraints)?)).map_err(within(constraints)),
+        }
     } else if let Some(path) = pict_model {
-        pict(&text(path)?)
+        pict(&text(path)?).map_err(within(path))
     } else if let Some(path) = medici_model {
-        medici(&text(path)?)
+        medici(&text(path)?).map_err(within(path))
     } else {
-        levels(spec.as_deref().unwrap_or_default())
-    };
-    let lines = |problems: Vec<Problem>| {
-        problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\nerror: ")
-    };
-    document.map_err(lines)
+        levels(spec.as_deref().unwrap_or_default()).map_err(within(Path::new("--spec")))
+    }
 }
 
 /// The processor time of all threads so far, in seconds.

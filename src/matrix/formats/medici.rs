@@ -2,7 +2,7 @@
 
 use super::expression::Expression;
 use super::plain::{Words, symbols};
-use super::{Document, Problem};
+use super::{Document, Place, Problem};
 
 /// Reads a Medici model.
 ///
@@ -13,12 +13,12 @@ pub fn medici(text: &str) -> Result<Document, Vec<Problem>> {
     // Only constraints are one to a line.
     let mut words = Words::new(text);
     let (strength, levels) = words.header().map_err(|problem| vec![problem])?;
-    let (line, number) = match words.rest() {
-        None => (0, 0),
-        Some((line, word)) => match word.parse::<usize>() {
-            Ok(number) => (line, number),
+    let (place, number) = match words.rest() {
+        None => (Place { line: 0, column: 0 }, 0),
+        Some((place, word)) => match word.parse::<usize>() {
+            Ok(number) => (place, number),
             Err(_) => {
-                return Err(vec![Problem::new(line, format!("`{word}` is not a number of constraints"))]);
+                return Err(vec![Problem::new(place, format!("`{word}` is not a number of constraints"))]);
             }
         },
     };
@@ -26,40 +26,48 @@ pub fn medici(text: &str) -> Result<Document, Vec<Problem>> {
     document.strength = Some(strength);
     let symbols = symbols(&levels);
     let full = |parameter: usize| u64::MAX >> (64 - u32::from(levels[parameter]));
-    let lines = text.lines().enumerate().skip(line).filter(|(_, line)| !line.trim().is_empty());
+    let lines = text.lines().enumerate().skip(place.line).filter(|(_, line)| !line.trim().is_empty());
     let mut problems = Vec::new();
     let mut read = 0;
     for (at, text) in lines.take(number) {
-        let clauses = postfix(text, &symbols, &full)
-            .and_then(|constraint| constraint.clauses(read, &full).map_err(|_| TOO_COMPLEX.to_owned()));
+        document.places.push(Place::of(at + 1, text, text.trim_start()));
+        let clauses = postfix(text, &symbols, &full).and_then(|constraint| {
+            constraint.clauses(read, &full).map_err(|_| (text.trim_start(), TOO_COMPLEX.to_owned()))
+        });
         match clauses {
             Ok(clauses) => document.clauses.extend(clauses),
-            Err(message) => problems.push(Problem::new(at + 1, message)),
+            Err((part, message)) => problems.push(Problem::new(Place::of(at + 1, text, part), message)),
         }
         read += 1;
     }
     if read < number {
-        problems.push(Problem::new(line, format!("there are {read} constraints, not {number}")));
+        problems.push(Problem::new(place, format!("there are {read} constraints, not {number}")));
     }
     if problems.is_empty() { Ok(document) } else { Err(problems) }
 }
 
 const TOO_COMPLEX: &str = "the constraint is too complex";
 
-fn postfix(text: &str, symbols: &[(usize, u8)], full: &dyn Fn(usize) -> u64) -> Result<Expression, String> {
+/// What a line says, or what is wrong with which part of it.
+fn postfix<'a>(
+    text: &'a str,
+    symbols: &[(usize, u8)],
+    full: &dyn Fn(usize) -> u64,
+) -> Result<Expression, (&'a str, String)> {
     let mut stack: Vec<Expression> = Vec::new();
     for word in text.split_whitespace() {
-        let mut pop = || stack.pop().ok_or_else(|| format!("`{word}` has nothing to work on"));
+        let mut pop = || stack.pop().ok_or_else(|| (word, format!("`{word}` has nothing to work on")));
         let expression = match word {
             "-" => pop()?.not(full),
             "+" | "*" => {
                 let (second, first) = (pop()?, pop()?);
                 let joined = if word == "+" { first.or(second) } else { first.and(second) };
-                joined.map_err(|_| TOO_COMPLEX)?
+                joined.map_err(|_| (word, TOO_COMPLEX.to_owned()))?
             }
             number => {
                 let symbol: Option<&(usize, u8)> = number.parse().ok().and_then(|at: usize| symbols.get(at));
-                let &(parameter, value) = symbol.ok_or_else(|| format!("there is no value `{number}`"))?;
+                let &(parameter, value) =
+                    symbol.ok_or_else(|| (word, format!("there is no value `{number}`")))?;
                 Expression::Within(parameter, 1 << value)
             }
         };
@@ -67,6 +75,6 @@ fn postfix(text: &str, symbols: &[(usize, u8)], full: &dyn Fn(usize) -> u64) -> 
     }
     match (stack.pop(), stack.is_empty()) {
         (Some(expression), true) => Ok(expression),
-        _ => Err("the constraint is not one expression".to_owned()),
+        _ => Err((text.trim_start(), "the constraint is not one expression".to_owned())),
     }
 }

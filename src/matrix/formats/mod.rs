@@ -1,4 +1,4 @@
-//! Models as other tools write them: text -> [`Document`], or every problem with its line. Pure.
+//! Models as other tools write them: text -> [`Document`], or every problem with its line and column. Pure.
 //!
 //! - [`casa`]: the `.model` and `.constraints` files of CASA, which most published constrained models come in;
 //! - [`pict`]: the input language of PICT;
@@ -25,6 +25,8 @@ pub struct Document {
     pub parameters: Vec<Parameter>,
     /// The constraints. Their origin is the number of the constraint in the text, from 0.
     pub clauses: Vec<Clause>,
+    /// Where each constraint begins, by its number.
+    pub places: Vec<Place>,
     /// Groups with a strength of their own.
     pub groups: Vec<Requirement>,
     /// The strength, if the text says one.
@@ -99,24 +101,41 @@ impl Document {
     }
 }
 
+/// A place in a text, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    /// The line.
+    pub line: usize,
+    /// The column, in characters.
+    pub column: usize,
+}
+
+impl Place {
+    /// Where a part of a line begins, which must be a slice of it.
+    fn of(line: usize, text: &str, part: &str) -> Place {
+        let offset = (part.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+        Place { line, column: text.get(..offset).map_or(1, |before| before.chars().count() + 1) }
+    }
+}
+
 /// What is wrong with a text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    /// The line, from 1.
-    pub line: usize,
+    /// Where it is.
+    pub place: Place,
     /// What is wrong, in lower case, without a full stop.
     pub message: String,
 }
 
 impl Problem {
-    fn new(line: usize, message: impl Into<String>) -> Problem {
-        Problem { line, message: message.into() }
+    fn new(place: Place, message: impl Into<String>) -> Problem {
+        Problem { place, message: message.into() }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "line {}: {}", self.line, self.message)
+        write!(f, "line {}, column {}: {}", self.place.line, self.place.column, self.message)
     }
 }
 

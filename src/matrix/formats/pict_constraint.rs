@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::expression::Expression;
 use super::pict::{find, same};
-use super::{Parameter, Problem};
+use super::{Parameter, Place, Problem, Value};
 use crate::matrix::cover::Clause;
 
 /// Deeper nesting than this is refused.
@@ -21,20 +21,21 @@ enum Token {
 
 const SIGNS: [&str; 12] = ["<>", ">=", "<=", "=", ">", "<", "(", ")", "{", "}", ",", ";"];
 
-/// Reads constraints that begin on a line.
+/// Reads constraints that begin on a line: their clauses, and where each of them begins.
 pub(super) fn constraints(
     text: &str,
     line: usize,
     parameters: &[Parameter],
-) -> Result<Vec<Clause>, Vec<Problem>> {
+) -> Result<(Vec<Clause>, Vec<Place>), Vec<Problem>> {
     let tokens = tokens(text, line).map_err(|problem| vec![problem])?;
     let full = |parameter: usize| full(&parameters[parameter]);
-    let mut clauses = Vec::new();
+    let (mut clauses, mut places) = (Vec::new(), Vec::new());
     let mut problems = Vec::new();
     let statements = tokens.split(|(_, token)| *token == Token::Sign(";"));
     for (origin, statement) in statements.filter(|statement| !statement.is_empty()).enumerate() {
         let mut reader = Reader { tokens: statement, at: 0, depth: 0, parameters };
         let first = statement[0].0;
+        places.push(first);
         let read = reader.statement().and_then(|expression| {
             expression
                 .clauses(origin, &full)
@@ -45,58 +46,98 @@ pub(super) fn constraints(
             Err(problem) => problems.push(problem),
         }
     }
-    if problems.is_empty() { Ok(clauses) } else { Err(problems) }
+    if problems.is_empty() { Ok((clauses, places)) } else { Err(problems) }
 }
 
 fn full(parameter: &Parameter) -> u64 {
     u64::MAX.checked_shr(64 - parameter.values.len() as u32).unwrap_or(0)
 }
 
-fn tokens(text: &str, mut line: usize) -> Result<Vec<(usize, Token)>, Problem> {
-    let mut tokens = Vec::new();
+/// What stands between an opening sign, which has been read, and the closing one; a backslash takes the next sign as it is.
+/// Then the rest of the text.
+fn quoted(inside: &str, close: char) -> Option<(String, &str)> {
+    let mut text = String::new();
+    let mut escaped = false;
+    for (at, c) in inside.char_indices() {
+        if !escaped && c == close {
+            return Some((text, &inside[at + c.len_utf8()..]));
+        }
+        escaped = !escaped && c == '\\';
+        if !escaped {
+            text.push(c);
+        }
+    }
+    None
+}
+
+/// The tokens with their places; `line` is that of the first one.
+fn tokens(text: &str, line: usize) -> Result<Vec<(Place, Token)>, Problem> {
+    let mut tokens: Vec<(Place, Token)> = Vec::new();
     let mut rest = text;
+    let (mut line, mut start) = (line, text);
     while let Some(first) = rest.chars().next() {
-        let quoted = |close: char, what: &str| {
-            let inside = &rest[1..];
-            let end =
-                inside.find(close).ok_or_else(|| Problem::new(line, format!("{what} is not closed")))?;
-            Ok((&inside[..end], &inside[end + close.len_utf8()..]))
-        };
-        let token_line = line;
-        let (token, after) = if first == '\n' {
-            line += 1;
-            (None, &rest[1..])
-        } else if first.is_whitespace() {
-            (None, &rest[first.len_utf8()..])
+        let place = Place::of(line, start, rest);
+        let inside = &rest[first.len_utf8()..];
+        let part = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '+' | '_');
+        let (token, after) = if first.is_whitespace() {
+            (None, inside)
         } else if first == '#' {
             (None, rest.find('\n').map_or("", |end| &rest[end..]))
-        } else if first == '[' {
-            let (name, after) = quoted(']', "a name in brackets")?;
-            (Some(Token::Name(name.trim().to_owned())), after)
-        } else if first == '"' {
-            let (text, after) = quoted('"', "a text in quotes")?;
-            (Some(Token::Text(text.to_owned())), after)
+        } else if first == '[' || first == '"' {
+            let (close, what) =
+                if first == '[' { (']', "a name in brackets") } else { ('"', "a text in quotes") };
+            let (text, after) =
+                quoted(inside, close).ok_or_else(|| Problem::new(place, format!("{what} is not closed")))?;
+            (Some(if first == '[' { Token::Name(text.trim().to_owned()) } else { Token::Text(text) }), after)
         } else if let Some(sign) = SIGNS.iter().find(|sign| rest.starts_with(**sign)) {
-            (Some(Token::Sign(sign)), &rest[sign.len()..])
+            let is_word =
+                |known: &str| tokens.last().is_some_and(|(_, last)| *last == Token::Word(known.to_owned()));
+            if *sign == "("
+                && !inside.trim_start().starts_with('[')
+                && (is_word("ISNEGATIVE") || is_word("ISPOSITIVE"))
+                && let Some((name, after)) = inside.split_once(')')
+            {
+                // Here the name needs no brackets.
+                let name = Token::Name(name.trim().to_owned());
+                tokens.extend([(place, Token::Sign("(")), (place, name)]);
+                (Some(Token::Sign(")")), after)
+            } else {
+                (Some(Token::Sign(sign)), &rest[sign.len()..])
+            }
         } else {
-            let part = |c: char| c.is_alphanumeric() || matches!(c, '.' | '-' | '+' | '_');
             let end = rest.find(|c| !part(c)).unwrap_or(rest.len());
             let word = &rest[..end];
             if word.is_empty() {
-                return Err(Problem::new(line, format!("`{first}` cannot stand here")));
+                return Err(Problem::new(place, format!("`{first}` cannot stand here")));
             }
-            let number = word.parse().ok().filter(|number: &f64| number.is_finite());
-            (Some(number.map_or_else(|| Token::Word(word.to_uppercase()), Token::Number)), &rest[end..])
+            (Some(number(word).map_or_else(|| Token::Word(word.to_uppercase()), Token::Number)), &rest[end..])
         };
-        tokens.extend(token.map(|token| (token_line, token)));
-        line += rest[..rest.len() - after.len()].matches('\n').count() - usize::from(first == '\n');
+        tokens.extend(token.map(|token| (place, token)));
+        let read = &rest[..rest.len() - after.len()];
+        if let Some(end) = read.rfind('\n') {
+            line += read.matches('\n').count();
+            start = &rest[end + 1..];
+        }
         rest = after;
     }
     Ok(tokens)
 }
 
+/// Decimal, or hexadecimal after `0x`.
+fn number(text: &str) -> Option<f64> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => u32::from_str_radix(digits, 16).ok().map(f64::from),
+        None => text.parse().ok().filter(|number: &f64| number.is_finite()),
+    }
+}
+
+/// Whether all values of a parameter are numbers; only then it is compared with numbers.
+fn is_number(parameter: &Parameter) -> bool {
+    parameter.values.iter().all(|value| value.names.first().is_some_and(|name| number(name).is_some()))
+}
+
 struct Reader<'a> {
-    tokens: &'a [(usize, Token)],
+    tokens: &'a [(Place, Token)],
     at: usize,
     depth: usize,
     parameters: &'a [Parameter],
@@ -105,12 +146,9 @@ struct Reader<'a> {
 type Read<T> = Result<T, Problem>;
 
 impl Reader<'_> {
-    fn line(&self) -> usize {
-        self.tokens.get(self.at).or(self.tokens.last()).map_or(1, |(line, _)| *line)
-    }
-
     fn wrong<T>(&self, message: impl Into<String>) -> Read<T> {
-        Err(Problem::new(self.line(), message))
+        let token = self.tokens.get(self.at).or(self.tokens.last());
+        Err(Problem::new(token.map_or(Place { line: 1, column: 1 }, |(place, _)| *place), message))
     }
 
     fn not(&self, expression: Expression) -> Expression {
@@ -236,10 +274,8 @@ impl Reader<'_> {
             self.expect("{")?;
             let mut chosen = 0;
             loop {
-                let constant = self.constant()?;
-                chosen |= mask(
-                    values.iter().map(|value| compare(&value.names, &constant) == Some(Ordering::Equal)),
-                );
+                let constant = self.constant(parameter)?;
+                chosen |= mask(values.iter().map(|value| compare(value, &constant) == Some(Ordering::Equal)));
                 if !self.takes_sign(",") {
                     break;
                 }
@@ -250,19 +286,31 @@ impl Reader<'_> {
             let Some((_, Token::Text(pattern))) = self.tokens.get(self.at) else {
                 return self.wrong("a pattern in quotes should follow `LIKE`");
             };
+            if is_number(&self.parameters[parameter]) {
+                let name = &self.parameters[parameter].name;
+                return self
+                    .wrong(format!("the values of `{name}` are numbers, for which there is no `LIKE`"));
+            }
             self.at += 1;
-            mask(values.iter().map(|value| value.names.iter().any(|name| like(name, pattern))))
+            mask(values.iter().map(|value| value.names.first().is_some_and(|name| like(name, pattern))))
         } else {
             let Some(sign) = SIGNS[..6].iter().copied().find(|sign| self.takes_sign(sign)) else {
                 return self.wrong("a comparison should follow the parameter");
             };
             if matches!(self.tokens.get(self.at), Some((_, Token::Name(_)))) {
+                let at = self.at;
                 let other = self.parameter()?;
+                if is_number(&self.parameters[parameter]) != is_number(&self.parameters[other]) {
+                    self.at = at;
+                    return self.wrong(
+                        "one of the two parameters has numbers, the other has texts among its values",
+                    );
+                }
                 let expression = self.between(parameter, sign, other)?;
                 return Ok(if negated { self.not(expression) } else { expression });
             }
-            let constant = self.constant()?;
-            mask(values.iter().map(|value| holds(compare(&value.names, &constant), sign)))
+            let constant = self.constant(parameter)?;
+            mask(values.iter().map(|value| holds(compare(value, &constant), sign)))
         };
         let expression = Expression::Within(parameter, within);
         Ok(if negated { self.not(expression) } else { expression })
@@ -273,9 +321,10 @@ impl Reader<'_> {
         let values = &self.parameters[one].values;
         let mut whole = Expression::Within(one, full(&self.parameters[one]));
         for (at, value) in values.iter().enumerate() {
-            let constant = constant_of(&value.names[0]);
-            let fits =
-                |theirs: &super::Value| holds(compare(&theirs.names, &constant).map(Ordering::reverse), sign);
+            let name = value.names.first().map_or("", String::as_str);
+            let number = is_number(&self.parameters[one]).then(|| number(name)).flatten();
+            let constant = number.map_or_else(|| Token::Text(name.to_owned()), Token::Number);
+            let fits = |theirs: &Value| holds(compare(theirs, &constant).map(Ordering::reverse), sign);
             let fitting = mask(self.parameters[other].values.iter().map(fits));
             let implied = self.or(
                 Expression::Within(one, full(&self.parameters[one]) & !(1 << at)),
@@ -286,8 +335,17 @@ impl Reader<'_> {
         Ok(whole)
     }
 
-    fn constant(&mut self) -> Read<Token> {
+    /// A constant that the values of a parameter can be compared with.
+    fn constant(&mut self, parameter: usize) -> Read<Token> {
+        let parameter = &self.parameters[parameter];
+        let (name, numbers) = (&parameter.name, is_number(parameter));
         match self.tokens.get(self.at) {
+            Some((_, Token::Text(text))) if numbers => self.wrong(format!(
+                "the values of `{name}` are numbers; compare with a number, not with \"{text}\""
+            )),
+            Some((_, Token::Number(number))) if !numbers => self.wrong(format!(
+                "not all values of `{name}` are numbers; compare with \"{number}\" in quotes"
+            )),
             Some((_, token @ (Token::Text(_) | Token::Number(_)))) => {
                 self.at += 1;
                 Ok(token.clone())
@@ -301,20 +359,13 @@ fn mask(chosen: impl Iterator<Item = bool>) -> u64 {
     chosen.take(64).enumerate().fold(0, |mask, (at, chosen)| mask | u64::from(chosen) << at)
 }
 
-fn constant_of(name: &str) -> Token {
-    let number = name.parse().ok().filter(|number: &f64| number.is_finite());
-    number.map_or_else(|| Token::Text(name.to_owned()), Token::Number)
-}
-
-/// How a value compares with a constant; by number if both are numbers, `None` if it cannot be compared.
-fn compare(names: &[String], constant: &Token) -> Option<Ordering> {
+/// How a value compares with a constant, by its first name; by number if both are numbers, `None` if it cannot be compared.
+fn compare(value: &Value, constant: &Token) -> Option<Ordering> {
+    let name = value.names.first()?;
     match constant {
-        Token::Number(number) => {
-            let mut numbers = names.iter().filter_map(|name| name.parse::<f64>().ok());
-            numbers.next().and_then(|mine| mine.partial_cmp(number))
-        }
-        Token::Text(text) if names.iter().any(|name| same(name, text)) => Some(Ordering::Equal),
-        Token::Text(text) => names.first().map(|name| name.to_lowercase().cmp(&text.to_lowercase())),
+        Token::Number(constant) => number(name)?.partial_cmp(constant),
+        Token::Text(text) if same(name, text) => Some(Ordering::Equal),
+        Token::Text(text) => Some(name.to_lowercase().cmp(&text.to_lowercase())),
         Token::Name(_) | Token::Word(_) | Token::Sign(_) => None,
     }
 }

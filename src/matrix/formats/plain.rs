@@ -1,31 +1,35 @@
 //! Formats that are numbers between blanks: CASA, and levels such as `4^15 3^17 2^29`.
 
-use super::{Document, Problem};
+use super::{Document, Place, Problem};
 use crate::matrix::cover::{Clause, Literal, MAX_LEVELS};
 
-/// Words with their lines.
+/// Words with their places.
 pub(super) struct Words<'a> {
-    words: Vec<(usize, &'a str)>,
+    words: Vec<(Place, &'a str)>,
     at: usize,
-    last: usize,
+    /// Where the text ends.
+    last: Place,
 }
 
 impl<'a> Words<'a> {
     pub(super) fn new(text: &'a str) -> Words<'a> {
         let lines = text.lines().enumerate();
-        let words: Vec<_> =
-            lines.flat_map(|(at, line)| line.split_whitespace().map(move |word| (at + 1, word))).collect();
-        Words { last: text.lines().count().max(1), words, at: 0 }
+        let words = lines.flat_map(|(at, line)| {
+            line.split_whitespace().map(move |word| (Place::of(at + 1, line, word), word))
+        });
+        let last = text.lines().last().map_or(0, |line| line.chars().count());
+        let last = Place { line: text.lines().count().max(1), column: last + 1 };
+        Words { last, words: words.collect(), at: 0 }
     }
 
-    /// The next word and its line; an error, with what is missing, at the end.
-    pub(super) fn next(&mut self, what: &str) -> Result<(usize, &'a str), Problem> {
+    /// The next word and its place; an error, with what is missing, at the end.
+    pub(super) fn next(&mut self, what: &str) -> Result<(Place, &'a str), Problem> {
         let word = self.words.get(self.at).copied();
         self.at += 1;
         word.ok_or_else(|| Problem::new(self.last, format!("the text ends where {what} should follow")))
     }
 
-    pub(super) fn number(&mut self, what: &str) -> Result<(usize, usize), Problem> {
+    pub(super) fn number(&mut self, what: &str) -> Result<(Place, usize), Problem> {
         let (line, word) = self.next(what)?;
         let number =
             word.parse().map_err(|_| Problem::new(line, format!("`{word}` is not a number: {what}")))?;
@@ -47,17 +51,17 @@ impl<'a> Words<'a> {
         Ok((strength, levels))
     }
 
-    pub(super) fn rest(&mut self) -> Option<(usize, &'a str)> {
+    pub(super) fn rest(&mut self) -> Option<(Place, &'a str)> {
         let word = self.words.get(self.at).copied();
         self.at += 1;
         word
     }
 }
 
-fn level(line: usize, values: usize) -> Result<u8, Problem> {
+fn level(place: Place, values: usize) -> Result<u8, Problem> {
     let fits = u8::try_from(values).ok().filter(|values| (1..=MAX_LEVELS).contains(values));
     fits.ok_or_else(|| {
-        Problem::new(line, format!("a parameter has {values} values; 1 to {MAX_LEVELS} are possible"))
+        Problem::new(place, format!("a parameter has {values} values; 1 to {MAX_LEVELS} are possible"))
     })
 }
 
@@ -74,7 +78,7 @@ pub(super) fn symbols(levels: &[u8]) -> Vec<(usize, u8)> {
 ///
 /// # Errors
 ///
-/// What is wrong, with the line in the text that it is in: the model's, or that of the constraints.
+/// What is wrong, with the place in the text that it is in: the model's, or that of the constraints.
 pub fn casa(model: &str, constraints: Option<&str>) -> Result<Document, Vec<Problem>> {
     let (strength, levels) = Words::new(model).header().map_err(|problem| vec![problem])?;
     let mut document = Document::of_levels(&levels);
@@ -86,7 +90,8 @@ pub fn casa(model: &str, constraints: Option<&str>) -> Result<Document, Vec<Prob
         let mut read = || -> Result<(), Problem> {
             let (_, number) = words.number("the number of constraints")?;
             for origin in 0..number {
-                let (_, length) = words.number("the length of a constraint")?;
+                let (place, length) = words.number("the length of a constraint")?;
+                document.places.push(place);
                 let mut literals = Vec::new();
                 for _ in 0..length {
                     let (line, sign) = words.next("`+` or `-`")?;
@@ -119,19 +124,25 @@ pub fn casa(model: &str, constraints: Option<&str>) -> Result<Document, Vec<Prob
 ///
 /// # Errors
 ///
-/// What is wrong, as on line 1.
+/// The first word that is wrong.
 pub fn levels(text: &str) -> Result<Document, Vec<Problem>> {
     let mut all: Vec<u8> = Vec::new();
-    for word in text.split_whitespace() {
+    let mut words = Words::new(text);
+    while let Some((place, word)) = words.rest() {
         let (values, number) = word.split_once('^').unwrap_or((word, "1"));
         let (Ok(values), Ok(number)) = (values.parse::<usize>(), number.parse::<usize>()) else {
-            return Err(vec![Problem::new(1, format!("`{word}` is not of the form VALUES^PARAMETERS"))]);
+            return Err(vec![Problem::new(place, format!("`{word}` is not of the form VALUES^PARAMETERS"))]);
         };
-        let values = level(1, values).map_err(|problem| vec![problem])?;
-        if number > 10_000 {
-            return Err(vec![Problem::new(1, format!("{number} parameters are too many"))]);
+        let values = level(place, values).map_err(|problem| vec![problem])?;
+        if all.len().saturating_add(number) > MOST_PARAMETERS {
+            return Err(vec![Problem::new(
+                place,
+                format!("more than {MOST_PARAMETERS} parameters are too many"),
+            )]);
         }
         all.extend(std::iter::repeat_n(values, number));
     }
     Ok(Document::of_levels(&all))
 }
+
+const MOST_PARAMETERS: usize = 10_000;

@@ -16,11 +16,12 @@ fn casa_models_have_clauses_over_numbered_values() {
 }
 
 #[test]
-fn casa_problems_have_lines() {
+fn casa_problems_have_places() {
     let problems = casa("2\n2\n2 2", Some("1\n2\n- 0 - 9\n")).unwrap_err();
-    assert_eq!(problems, [Problem::new(3, "there is no value 9; the last one is 3")]);
-    assert_eq!(casa("2\n2\n2", None).unwrap_err()[0].line, 3);
-    assert_eq!(casa("2\n1\n65", None).unwrap_err()[0].line, 3);
+    let place = |line, column| Place { line, column };
+    assert_eq!(problems, [Problem::new(place(3, 7), "there is no value 9; the last one is 3")]);
+    assert_eq!(casa("2\n2\n2", None).unwrap_err()[0].place, place(3, 2));
+    assert_eq!(casa("2\n1\n  65", None).unwrap_err()[0].place, place(3, 3));
 }
 
 #[test]
@@ -31,7 +32,7 @@ fn medici_constraints_are_postfix() {
     assert_eq!(rows.len(), rows.iter().filter(holds).count());
     assert_eq!(rows.len(), 4);
     let problems = medici("2\n1\n2\n2\n0 +\n7\n").unwrap_err();
-    assert_eq!(problems.iter().map(|problem| problem.line).collect::<Vec<_>>(), [5, 6]);
+    assert_eq!(places(&problems), [(5, 3), (6, 1)]);
 }
 
 const PICT: &str = "\
@@ -44,7 +45,7 @@ Copy: <System>, other
 { Size, Type, System } @ 3
 
 IF [System] = \"fat\" THEN [Size] <= 10;
-IF [Type] IN {\"striped\", \"RAID-5\"} AND NOT [Size] = 1
+IF [Type] IN {\"spanned\", \"RAID-5\"} AND NOT [Size] = 1
   THEN [System] LIKE \"N*\" ELSE [Copy] <> [System];
 ";
 
@@ -71,13 +72,45 @@ fn pict_models_have_weights_aliases_negatives_groups_and_constraints() {
 }
 
 #[test]
-fn pict_problems_are_all_told_with_their_lines() {
+fn pict_problems_are_all_told_with_their_places() {
     let text = "A: 1, 2\nA: 3\nB\n{ A, C } @ 2\n\nIF [A] = 1\nTHEN [X] = 2;\n[A] ! 3;";
-    let lines: Vec<usize> = pict(text).unwrap_err().iter().map(|problem| problem.line).collect();
-    assert_eq!(lines, [2, 3, 4, 8]);
+    assert_eq!(places(&pict(text).unwrap_err()), [(2, 1), (3, 1), (4, 6), (8, 5)]);
     let text = "A: 1, 2\nIF [A] = 1\nTHEN [X] = 2;\n[A] = 3 4;\n";
-    let lines: Vec<usize> = pict(text).unwrap_err().iter().map(|problem| problem.line).collect();
-    assert_eq!(lines, [3, 4]);
+    assert_eq!(places(&pict(text).unwrap_err()), [(3, 6), (4, 9)]);
+    assert_eq!(places(&pict("A: 1, 2\nÄ: ü,  , x\n").unwrap_err()), [(2, 6)]);
+}
+
+/// What PICT 3.7.4 refuses or leaves out, and what it reads otherwise than one would think.
+#[test]
+fn pict_compares_like_with_like() {
+    let wrong = |constraint: &str| {
+        let text = format!("N: 1, 0x10, 3\nT: 1, x, y|z\nW: 5 (0), 6\n{constraint}");
+        pict(&text)
+            .map(|document| allowed(&document).len())
+            .map_err(|problems| problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"))
+    };
+    insta::assert_snapshot!(wrong("[N] = \"1\";").unwrap_err());
+    insta::assert_snapshot!(wrong("IF [T] = 1 THEN [N] = 1;").unwrap_err());
+    insta::assert_snapshot!(wrong("[T] = \"x\"; [N] LIKE \"1*\";").unwrap_err());
+    insta::assert_snapshot!(wrong("[N] = [T];").unwrap_err());
+    insta::assert_snapshot!(wrong("[W] = 5;").unwrap_err());
+    assert_eq!(wrong("[N] = 16;"), Ok(6));
+    // A second name is one to show, not one to compare with.
+    assert_eq!(wrong("[T] = \"z\";"), Ok(0));
+    assert_eq!(wrong("[T] LIKE \"z\" OR [N] = 1;"), Ok(6));
+    assert_eq!(wrong("[W] <> \"5 (0)\";"), Ok(9));
+}
+
+#[test]
+fn pict_names_may_have_escaped_signs_and_functions_bare_ones() {
+    let document = pict(
+        "A b: \"x\", y, ~z\nC: 1, 2\nIF [A b] = \"\\\"x\\\"\" THEN [C] = 1;\nIF IsNegative(A b) THEN [C] = 2;",
+    );
+    assert_eq!(allowed(&document.unwrap()), [[0, 0], [1, 0], [1, 1], [2, 1]]);
+}
+
+fn places(problems: &[Problem]) -> Vec<(usize, usize)> {
+    problems.iter().map(|problem| (problem.place.line, problem.place.column)).collect()
 }
 
 #[test]
