@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-/// The shared preparation makes a few dozen objects.
+/// The shared preparation makes a few dozen objects. Releases that the operator brings have their own limit besides.
 const PREPARE_LIMIT: Duration = Duration::from_secs(300);
 /// A namespace that holds no Cluster any more goes within seconds.
 const FINISH_LIMIT: Duration = Duration::from_secs(180);
@@ -286,15 +286,13 @@ impl Dispatcher {
         // The journal names the namespace before it exists.
         self.say(EventKind::Intent { act: Act::Create, object }, sink);
         let (world, inputs, clock) = (self.world.clone(), self.inputs.clone(), self.clock);
-        // Waiting for releases has its own limit, which is told with what it waits for.
-        let releases = self.plan.releases_within();
+        let limit = PREPARE_LIMIT + self.plan.releases_within();
         self.tasks.spawn(async move {
             let on_why = move |why: &Why| {
                 let kind = EventKind::Waiting { phase: Phase::Provision, why: why.to_string() };
-                let event = Event { at: clock.now(), unit: None, kind };
-                let _ = inputs.send(Input::Event { event, ack: None });
+                let _ = inputs
+                    .send(Input::Event { event: Event { at: clock.now(), unit: None, kind }, ack: None });
             };
-            let limit = PREPARE_LIMIT + releases;
             let ended = tokio::time::timeout(limit, world.prepare(on_why)).await;
             let overdue = || {
                 let words = format!("the preparation did not end within {}", show_duration(limit));

@@ -1,14 +1,13 @@
-//! Add-ons on the testbed: real clusters on which somebody spoils what the checks look at; and a definition together with
-//! objects of it, on a real API server.
+//! Add-ons on the testbed: a definition together with objects of it, on a real API server; and what runs with add-ons need.
 //!
-//! Needs a testbed and a Helm, and to be inside the testbed's network: `.ci/broken` sees to all of it.
+//! Needs a testbed and to be inside its network: `.ci/broken` sees to both.
 
 use crate::support;
 use serde_json::{Value, json};
 use stack_e2e::addon::{Done, Workshop};
 use stack_e2e::check::CHECKS;
-use stack_e2e::cluster::{Api, Kind, Progress, Why, Workload, hook, wait};
-use stack_e2e::event::{Cleanliness, FailureClass, Outcome};
+use stack_e2e::cluster::Api;
+use stack_e2e::event::{FailureClass, Outcome};
 use stack_e2e::matrix::{self, Effort};
 use stack_e2e::plan::{self, KnownCheck, Plan, PlanOptions};
 use stack_e2e::provider::capi::Capi;
@@ -24,18 +23,14 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-const STACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/stacks/embedded/scs");
-
-/// The kubeconfig of the testbed and a Helm.
-fn testbed() -> Option<(PathBuf, PathBuf)> {
-    let wanted = std::env::var_os("STACK_E2E_TESTBED_TESTS").is_some_and(|value| value == "1");
-    let helm = std::env::var_os("STACK_E2E_HELM").filter(|_| wanted);
-    let Some(helm) = helm else {
-        println!("skipped: it needs a testbed and a Helm; `.ci/broken` brings both");
+/// The kubeconfig of the testbed's administrator: the harness may not make definitions there.
+fn testbed() -> Option<PathBuf> {
+    if std::env::var_os("STACK_E2E_TESTBED_TESTS").is_none_or(|value| value != "1") {
+        println!("skipped: it needs a testbed; `.ci/broken` brings one up");
         return None;
-    };
+    }
     let kubeconfig = std::env::var_os("KUBECONFIG").expect("`stack-e2e testbed exec` sets KUBECONFIG");
-    Some((kubeconfig.into(), helm.into()))
+    Some(Path::new(&kubeconfig).with_file_name("admin.kubeconfig"))
 }
 
 pub fn scenario(text: &str) -> Scenario {
@@ -128,66 +123,6 @@ pub fn failed(report: &RunReport, case: &str) -> String {
     }
 }
 
-/// Somebody takes what an add-on has brought, and later takes away what makes Cluster API wait with the upgrade.
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_gone_and_an_upgrade_that_did_not_wait_are_found() {
-    let Some((kubeconfig, helm)) = testbed() else { return };
-    let text = format!(
-        "apiVersion: e2e.clusterstack.x-k8s.io/v1alpha1\nkind: Scenario\nmetadata: {{name: spoiled}}\nspec:\n  stack:\n    \
-         provider: embedded\n    name: scs\n    source: {{directory: {STACK}}}\n  switches:\n    kubernetes: [\"1.34\"]\n  \
-         workers: 1\n  checks: [quiescence, addon-stages, upgrade-waits-for-addons]\n  changes: [{{upgrade: next-minor}}]\n  \
-         timeouts: {{provision: 5m, check: 2m, change: 6m, delete: 5m}}\n"
-    );
-    let plan =
-        Arc::new(plan_of(&scenario(&text), rendered(Path::new(STACK), &helm, &["1.34", "1.35"]).await));
-    let api = Api::from_file(&kubeconfig).await.unwrap();
-    // Observes on its own, so that the run knows nothing of it.
-    let spoiler = Capi::start(api.clone(), plan.clone());
-    let (name, namespace) = (plan.runs[0].cluster.clone(), plan.namespace.clone());
-    let spoils = async {
-        let mut views = spoiler.observer().views(&name).unwrap();
-        let limit = Duration::from_secs(300);
-        let target = plan.runs[0].first_target();
-        let settled =
-            |view: &stack_e2e::cluster::ClusterView| stack_e2e::cluster::condition::settled(view, &target);
-        wait(&mut views, limit, |_| {}, settled).await.unwrap();
-        let workload = Workload::connect(&api, &namespace, &name).await.unwrap();
-        // All stages are done before the first check begins; that one looks for a while.
-        let last = |found: Vec<String>| found.iter().any(|found| found == "metrics-server");
-        let deployments = Kind::of("apps/v1", "Deployment");
-        loop {
-            let found = workload.api().list(&deployments, Some("kube-system"), "").await.unwrap();
-            if last(found.objects.iter().map(kube::ResourceExt::name_any).collect()) {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-        let config = Kind::config_map();
-        workload.api().delete(&config, Some("kube-system"), "cni", None).await.unwrap();
-        println!("spoiled: ConfigMap/cni is gone");
-        let to = "v1.35.4".parse().unwrap();
-        let held = |view: &stack_e2e::cluster::ClusterView| match hook::held(view, to) {
-            Progress::Ready(words) => Progress::Ready(words),
-            Progress::NotYet(why) | Progress::Never(why) => Progress::<String>::NotYet(why),
-        };
-        wait(&mut views, limit, |_: &Why| {}, held).await.unwrap();
-        let patch = json!({"metadata": {"annotations": {hook::hold(): Value::Null}}});
-        api.merge(&Kind::cluster(), Some(namespace.as_str()), name.as_str(), &patch).await.unwrap();
-        println!("spoiled: nothing holds the upgrade back");
-    };
-    let (report, ()) = tokio::join!(carry_out(&api, &plan, Some(helm)), spoils);
-    passed(&report, "provision");
-    let gone = failed(&report, "check/addon-stages");
-    assert_eq!(gone, "ConfigMap/cni was applied as an add-on and is gone");
-    passed(&report, "change/upgrade-next-minor");
-    let early = failed(&report, "check/upgrade-waits-for-addons@after-upgrade-next-minor");
-    let words = "the control plane had v1.35.4 when the last stage of BeforeClusterUpgrade ended";
-    assert!(early.contains(words) && early.contains("it was to wait with v1.34.7"), "{early}");
-    // The upgrade has brought it back.
-    passed(&report, "check/addon-stages@after-upgrade-next-minor");
-    assert_eq!(report.clean, Cleanliness::Clean);
-}
-
 fn definition(plural: &str, kind: &str) -> Value {
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -206,8 +141,8 @@ fn definition(plural: &str, kind: &str) -> Value {
 /// A stage that carries a definition and an object of it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_definition_can_be_used_by_what_comes_with_it() {
-    let Some((kubeconfig, _)) = testbed() else { return };
-    let api = Api::from_file(&kubeconfig.with_file_name("admin.kubeconfig")).await.unwrap();
+    let Some(kubeconfig) = testbed() else { return };
+    let api = Api::from_file(&kubeconfig).await.unwrap();
     let object = json!({"apiVersion": "addons.example.org/v1", "kind": "Thing",
         "metadata": {"name": "one", "namespace": "default"}, "spec": {"size": 1}});
     let mut workshop = Workshop::new(api.client(), false);
