@@ -1,6 +1,6 @@
-//! Starters and small arrays that a search has found, so that nobody has to search again. The starters were found by `cargo
-//! run --release --example starters`, the arrays by `--example cover`; none is copied. What they make is checked whenever it is
-//! used: rows are added for whatever they miss.
+//! Starters and small arrays that a search has found, so that nobody has to search again: the starters by hill climbing as
+//! `cargo run --release --example starters` does it, the arrays by `--example cover`. None is copied. What they make is checked
+//! whenever it is used: rows are added for whatever they miss.
 
 /// A cover starter: see [`super::starter`].
 #[derive(Debug)]
