@@ -3,6 +3,7 @@
 //! Expressions come from stacks of strangers. There is no recursion in CEL, but its macros walk over lists, and one inside
 //! the other multiplies; so the length, the depth and the number of macros are limited before anything is parsed.
 
+use crate::types::on_one_line;
 use cel::{Context, Program, Value as Cel};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -110,7 +111,7 @@ fn bound(text: &str) -> BTreeSet<&str> {
 }
 
 fn one_line(text: &str) -> String {
-    cut(&text.split_whitespace().collect::<Vec<_>>().join(" "))
+    cut(&on_one_line(text))
 }
 
 fn cut(text: &str) -> String {

@@ -6,7 +6,7 @@ use super::screen;
 use crate::scenario::{Problem, Problems, SourceText, Span};
 use crate::stack::addon::{Hook, Stage, Style};
 use crate::stack::{self, Found, MinorSource, Stack, StackProblem, StackRelease, StackSource};
-use crate::types::KubernetesMinor;
+use crate::types::{KubernetesMinor, on_one_line};
 use clap::{Args, ValueEnum};
 use comfy_table::{Table, presets};
 use serde_json::{Value, json};
@@ -182,7 +182,7 @@ fn details(row: &Row<'_>) -> String {
             let name = patch["name"].as_str().unwrap_or("?");
             let when = patch["enabledIf"]
                 .as_str()
-                .map_or_else(String::new, |when| format!(" if {}", one_line(when)));
+                .map_or_else(String::new, |when| format!(" if {}", on_one_line(when)));
             let _ = writeln!(text, "    {name}{when}");
         }
     }
@@ -216,13 +216,9 @@ fn stage_lines(text: &mut String, source: &MinorSource, stage: &Stage) {
     let _ = writeln!(text, "    {} {}: {}", stage.action, stage.name, versions.join(", "));
     for (when, wait) in [("before", &stage.before), ("after", &stage.after)] {
         if let Some(wait) = wait {
-            let _ = writeln!(text, "      {when} it waits for {}", one_line(&wait.condition));
+            let _ = writeln!(text, "      {when} it waits for {}", on_one_line(&wait.condition));
         }
     }
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn json_of(rows: &[Row<'_>], problems: &[StackProblem]) -> String {

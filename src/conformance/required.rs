@@ -1,5 +1,6 @@
 //! The list of tests that a version of Kubernetes requires.
 
+use crate::types::on_one_line;
 use serde::Deserialize;
 use std::collections::BTreeSet;
 
@@ -23,17 +24,13 @@ impl Required {
     pub fn parse(text: &str) -> Result<Self, String> {
         let entries: Vec<Entry> = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
         // Folded lines may leave more than one space.
-        let names: BTreeSet<String> = entries.into_iter().map(|entry| one_line(&entry.codename)).collect();
+        let names: BTreeSet<String> = entries.into_iter().map(|entry| on_one_line(&entry.codename)).collect();
         match names.iter().find(|name| !name.contains("[Conformance]")) {
             Some(name) => Err(format!("`{name}` has no [Conformance] in its name")),
             None if names.is_empty() => Err("there is no test in it".into()),
             None => Ok(Self { names }),
         }
     }
-}
-
-fn one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

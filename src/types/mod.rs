@@ -22,7 +22,7 @@ pub use object::ObjectRef;
 pub use owner::Owner;
 pub use redact::{MASK, RedactingWriter, Redactor, Secret};
 pub use target::{Release, Target};
-pub(crate) use text::{one_line, printable, shorten, wrap};
+pub(crate) use text::{on_one_line, one_line, printable, shorten, wrap};
 pub use version::{KubernetesMinor, KubernetesVersion, VersionError};
 
 /// A set of switch values in the order of the scenario file: what makes one combination.

@@ -47,18 +47,16 @@ fn is_unfit(c: char) -> bool {
         | '\u{2028}' | '\u{2029}')
 }
 
+/// All words of a text with one blank between them: what is folded over lines as it was meant.
+pub(crate) fn on_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// One printable line of at most `max` characters.
 pub(crate) fn one_line(text: &str, max: usize) -> String {
     // Of a megabyte in one line only the beginning is looked at.
     let text = printable(&shorten(text, max.saturating_mul(8)));
-    let mut line = String::new();
-    for word in text.split_whitespace() {
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line.push_str(word);
-    }
-    shorten(&line, max).into_owned()
+    shorten(&on_one_line(&text), max).into_owned()
 }
 
 /// At most `max` characters, with `…` for what is cut off at the end.
