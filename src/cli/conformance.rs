@@ -5,7 +5,7 @@ use super::screen;
 use crate::conformance::{FILES, Log, Product, Required, Seen, Submission, Union, json, junit, text};
 use crate::release::archive;
 use crate::report::junit_merged;
-use crate::results::foreign::{Limits, Merged, Source};
+use crate::results::foreign::{Limits, Merged, ReadError, Source};
 use crate::results::{ExitStatus, Verdict, write_atomically, write_atomically_with};
 use clap::{Args, Subcommand, ValueEnum};
 use std::fs::{self, File};
@@ -80,7 +80,7 @@ pub(super) fn run(args: &ConformanceArgs) -> Exit {
 }
 
 fn check(args: &CheckArgs) -> Result<Exit, Exit> {
-    let (union, _) = Inputs::read(&args.results.results)?.union(&args.results.list)?;
+    let union = Inputs::read(&args.results.results)?.union(&args.results.list)?;
     if let Some(file) = &args.junit {
         write_atomically(file, &junit(&union)).map_err(|error| cannot_write(file, &error))?;
     }
@@ -102,7 +102,7 @@ fn bundle(args: &BundleArgs) -> Result<Exit, Exit> {
     })?;
     let readme = read_text(&args.readme)?;
     let inputs = Inputs::read(&args.results.results)?;
-    let (union, merged) = inputs.union(&args.results.list)?;
+    let (union, merged) = (inputs.union(&args.results.list)?, inputs.merged()?);
     let log = inputs.log()?;
     let submission = Submission {
         union: &union,
@@ -268,20 +268,17 @@ impl Inputs {
         self.junit.iter().map(source).collect()
     }
 
-    fn union(&self, list: &Path) -> Result<(Union, Merged), Exit> {
+    fn union(&self, list: &Path) -> Result<Union, Exit> {
         let text = read_text(list)?;
         let required = Required::parse(&text).map_err(|why| {
             refuse(list, &why, "take test/conformance/testdata/conformance.yaml of the sources of that version of Kubernetes")
         })?;
-        let (sources, limits) = (self.sources(), Limits::default());
-        let refused = |(file, error): (String, crate::results::foreign::ReadError)| {
-            let cause = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
-            screen::complain(&format!("`{file}`: {error}{cause}"), HINT);
-            Exit::BadInput
-        };
-        let seen = Seen::read(&sources, &limits).map_err(refused)?;
-        let merged = Merged::of(&sources, &limits).map_err(refused)?;
-        Ok((Union::of(&required, &seen), merged))
+        let seen = Seen::read(&self.sources(), &Limits::default()).map_err(refuse_junit)?;
+        Ok(Union::of(&required, &seen))
+    }
+
+    fn merged(&self) -> Result<Merged, Exit> {
+        Merged::of(&self.sources(), &Limits::default()).map_err(refuse_junit)
     }
 
     fn log_size(&self) -> u64 {
@@ -291,7 +288,7 @@ impl Inputs {
     fn log(&self) -> Result<Log, Exit> {
         let mut log = Log::default();
         for (name, place) in &self.logs {
-            let read = || -> io::Result<()> {
+            let mut read = || -> io::Result<()> {
                 let mut open = place.open()?;
                 let mut line = Vec::new();
                 while (&mut open).take(MAX_LOG_LINE).read_until(b'\n', &mut line)? > 0 {
@@ -300,7 +297,6 @@ impl Inputs {
                 }
                 Ok(())
             };
-            let mut read = read;
             read().map_err(|error| refuse(Path::new(name), &error.to_string(), HINT))?;
         }
         Ok(log)
@@ -313,6 +309,11 @@ impl Inputs {
 
 fn read_text(file: &Path) -> Result<String, Exit> {
     fs::read_to_string(file).map_err(|error| refuse(file, &error.to_string(), "name a file that can be read"))
+}
+
+fn refuse_junit((file, error): (String, ReadError)) -> Exit {
+    let cause = std::error::Error::source(&error).map_or(String::new(), |cause| format!(": {cause}"));
+    refuse(Path::new(&file), &format!("{error}{cause}"), HINT)
 }
 
 fn refuse(file: &Path, why: &str, hint: &str) -> Exit {
